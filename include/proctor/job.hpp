@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <proctor/capture.hpp>
+#include <proctor/limits.hpp>
+#include <proctor/stdio.hpp>
+#include <proctor/units.hpp>
+
+namespace proctor {
+
+/// The child's environment: the host's as it is at submit (unless `inherit` is false), less `unset`, plus `set`.
+struct Environment {
+    bool inherit = true;
+    std::vector<std::pair<std::string, std::string>> set{};
+    std::vector<std::string> unset{};
+};
+
+/// A descriptor of the host that the child gets under the number `to`. Borrowed: it must stay open until the job has
+/// left the state `starting`. Numbers 0, 1 and 2 are what input, output and error_output are for.
+struct PassedDescriptor {
+    int from = -1;
+    int to = -1;
+};
+
+/// Whom the child runs as; it needs the right to change (CAP_SETUID, CAP_SETGID). Supplementary groups are exactly
+/// `groups`. Such a job is started with the reactor waiting for its execve (clone(2), CLONE_VFORK).
+struct User {
+    unsigned uid = 0;
+    std::optional<unsigned> gid{};  ///< the same number as uid if not set
+    std::vector<unsigned> groups{};
+};
+
+/// Soft and hard limits of setrlimit(2). What is not set stays as the host has it.
+struct ResourceLimits {
+    std::optional<Bytes> core = 0;
+    std::optional<Bytes> file_size{};
+    std::optional<Bytes> open_files{};  ///< a count
+    std::optional<Bytes> stack{};
+};
+
+/// Which streams are recorded, and how much of them.
+struct CaptureOptions {
+    bool input = true;
+    bool output = true;
+    bool error_output = true;
+    CaptureLimits limits{};
+    bool keep = true;  ///< false: observers see the records and totals are counted, nothing is stored
+};
+
+/// One program to run. Only argv or shell is needed:
+///
+///     proctor::Job job{.argv = {"python3", "solution.py"}, .limits = {.time = 2s}};
+///
+/// The reactor copies what it needs; descriptors named here stay the caller's.
+struct Job {
+    /// The program and its arguments. A name without a slash is looked up in the PATH of the child's environment; one
+    /// with a slash, if relative, is seen from `cwd`.
+    std::vector<std::string> argv{};
+    /// Text for /bin/sh -c, with argv as its $1, $2, …
+    std::string shell{};
+    Environment environment{};
+    std::string cwd{};  ///< empty: the host's
+
+    Input input{};          ///< standard input; at end of file at once by default
+    Output output{};        ///< standard output; captured by default
+    Output error_output{};  ///< standard error; captured by default
+    std::vector<PassedDescriptor> descriptors{};
+
+    RunLimits limits{};
+    CaptureOptions capture{};
+
+    /// If set, a limit or a cancel sends SIGTERM first, and SIGKILL this much later.
+    std::optional<std::chrono::nanoseconds> kill_after{};
+    /// How long, after the main process is dead, its output may still be held open by others before they are killed.
+    std::chrono::nanoseconds drain_grace = std::chrono::milliseconds(100);
+
+    std::optional<User> user{};
+    bool allow_new_privileges = false;  ///< false: PR_SET_NO_NEW_PRIVS, so set-uid programs gain nothing
+    bool new_session = true;            ///< setsid(2); false: a process group of its own in the host's session
+    std::optional<unsigned> umask{};
+    std::optional<int> nice{};         ///< -20 to 19, absolute, as setpriority(2) takes it
+    std::vector<unsigned> affinity{};  ///< processors that it may run on; empty: the host's
+    ResourceLimits resource_limits{};
+    /// A signal that the main process gets when the thread that runs the reactor ends (PR_SET_PDEATHSIG).
+    std::optional<int> parent_death_signal{};
+};
+
+}  // namespace proctor

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <proctor/capture.hpp>
+#include <proctor/error.hpp>
+#include <proctor/job.hpp>
+#include <proctor/json.hpp>
+#include <proctor/limits.hpp>
+#include <proctor/reactor.hpp>
+#include <proctor/result.hpp>
+#include <proctor/stdio.hpp>
+#include <proctor/units.hpp>

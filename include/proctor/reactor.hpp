@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <proctor/capture.hpp>
+#include <proctor/error.hpp>
+#include <proctor/export.hpp>
+#include <proctor/job.hpp>
+#include <proctor/result.hpp>
+
+namespace proctor {
+
+namespace detail {
+class ReactorCore;
+}
+
+/// What a job's handlers are told; each may be left out. They run on the reactor's thread, never inside each other and
+/// never inside submit. They may submit, cancel, pause and destroy, but not run the reactor again.
+struct Handlers {
+    /// Each record as it happens, kept or not. Its bytes are valid until the handler returns.
+    std::function<void(const CaptureRecord&)> on_record{};
+    /// The end, once for every job, also for one that was refused. The result may be moved from.
+    std::function<void(RunResult&&)> on_end{};
+};
+
+/// How far a job has come.
+enum class JobState : unsigned char {
+    queued,    ///< waits for its turn
+    starting,  ///< cloned; execve not yet seen to be done
+    running,
+    draining,  ///< the main process is dead, its output is still being read
+    ended,     ///< its handler has been called, or is being called
+};
+
+/// Names one submitted job. May be copied, ignored, and kept longer than the job and the reactor: it then answers
+/// `ended`. Belongs to the reactor's thread like the reactor itself.
+class PROCTOR_API JobHandle {
+public:
+    JobHandle() = default;
+
+    [[nodiscard]] JobState state() const noexcept;
+    /// Process id of the main process while it is not reaped.
+    [[nodiscard]] std::optional<int> pid() const noexcept;
+    /// What it has used up to now; null before execve and after the end.
+    [[nodiscard]] std::optional<Usage> usage() const;
+    /// The limit that has been crossed, if any.
+    [[nodiscard]] std::optional<Reason> reason() const noexcept;
+
+    /// Kills the job's tree (after SIGTERM, if the job has kill_after). Its handler gets the outcome `error` of stage
+    /// `cancelled`. Without effect on a job whose main process is dead already.
+    void cancel() const;
+    /// Sends a signal to the main process. Errors: ESRCH if there is none (any more); EINVAL for a wrong number.
+    [[nodiscard]] Result<void> signal(int number) const;
+    /// No new read of that stream until it is resumed, so the child meets a full pipe. A read that was under way may
+    /// still deliver one record.
+    void pause_output(Stream stream) const;
+    void resume_output(Stream stream) const;
+
+private:
+    friend class detail::ReactorCore;
+    JobHandle(std::weak_ptr<detail::ReactorCore> core, std::uint64_t id) : core_(std::move(core)), id_(id) {}
+
+    std::weak_ptr<detail::ReactorCore> core_{};
+    std::uint64_t id_ = 0;
+};
+
+/// Ends the watching of a descriptor when it is destroyed.
+class PROCTOR_API Watch {
+public:
+    Watch() = default;
+    Watch(Watch&& other) noexcept = default;
+    Watch& operator=(Watch&& other) noexcept;
+    ~Watch();
+
+private:
+    friend class detail::ReactorCore;
+    Watch(std::weak_ptr<detail::ReactorCore> core, std::uint64_t id) : core_(std::move(core)), id_(id) {}
+
+    std::weak_ptr<detail::ReactorCore> core_{};
+    std::uint64_t id_ = 0;
+};
+
+struct ReactorOptions {
+    /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000.
+    unsigned max_running = 256;
+    /// Start every child with the reactor's thread suspended until its execve (CLONE_VFORK): slower, but the only way
+    /// that valgrind understands.
+    bool suspend_while_starting = false;
+};
+
+/// Runs jobs on one io_uring ring, in one thread and without a lock. It belongs to the thread that first runs it or
+/// asks for its fd(); what is submitted before is queued and launched then. Any number of reactors may live in one
+/// program.
+class PROCTOR_API Reactor {
+public:
+    /// Errors: the kernel is too old (6.1 is needed), or io_uring is forbidden here; the cure says how to allow it.
+    [[nodiscard]] static Result<Reactor> create(const ReactorOptions& options = {});
+
+    Reactor(Reactor&&) noexcept;
+    Reactor& operator=(Reactor&&) noexcept;
+    /// Kills and reaps what still runs. Handlers of such jobs are not called: use cancel_all() and run() for that.
+    ~Reactor();
+
+    /// Never fails: a job that cannot be run ends with the outcome `error`, by its handler, from the next pass.
+    JobHandle submit(Job job, Handlers handlers);
+    JobHandle submit(Job job, std::function<void(RunResult&&)> on_end = {});
+
+    /// Runs until no job is left. Errors: called from another thread than before, or from inside a handler.
+    Result<void> run();
+    /// One pass: waits at most this long for something to happen and handles what is ready, no more. Negative: waits
+    /// as long as it takes; with no job and no watch it returns at once. Errors: as run().
+    Result<void> run_once(std::chrono::nanoseconds timeout = std::chrono::nanoseconds(-1));
+
+    /// A descriptor that polls readable when run_once() has something to do, so that the reactor can be nested in
+    /// another loop. The reactor's own: do not read, write or close it.
+    [[nodiscard]] int fd();
+
+    /// Jobs that have not ended.
+    [[nodiscard]] std::size_t size() const noexcept;
+    void cancel_all();
+
+    /// Calls `on_readable` from the loop whenever the descriptor is readable, at its end, or broken, until the Watch is
+    /// destroyed. Does not keep run() going. Borrowed: unwatch before you close it. Errors: EBADF; EPERM for a
+    /// descriptor that cannot be polled.
+    [[nodiscard]] Result<Watch> watch(int descriptor, std::function<void()> on_readable);
+
+private:
+    explicit Reactor(std::shared_ptr<detail::ReactorCore> core);
+    std::shared_ptr<detail::ReactorCore> core_;
+};
+
+/// Runs one job and waits for its end, on a reactor of its own.
+[[nodiscard]] PROCTOR_API RunResult run(Job job);
+
+}  // namespace proctor

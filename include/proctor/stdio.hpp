@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <proctor/export.hpp>
+
+namespace proctor {
+
+/// Where a child's standard input comes from. All but `inherit` go through a pipe that the reactor feeds, so what the
+/// child was given can be recorded.
+class PROCTOR_API Input {
+public:
+    enum class Source : unsigned char { empty, text, file, descriptor, held_open, inherit };
+
+    /// At end of file from the start.
+    Input() = default;
+    static Input empty() { return {}; }
+    /// These bytes, then end of file.
+    static Input text(std::string bytes) { return {Source::text, -1, std::move(bytes)}; }
+    /// The content of a file, opened when the job is launched.
+    static Input file(std::string path) { return {Source::file, -1, std::move(path)}; }
+    /// What can be read from a descriptor of the host, from its present position to end of file. Borrowed: it must
+    /// stay open until the job has ended. More than the child reads may be taken from it.
+    static Input descriptor(int descriptor) { return {Source::descriptor, descriptor, {}}; }
+    /// Nothing, and no end of file while the main process lives.
+    static Input held_open() { return {Source::held_open, -1, {}}; }
+    /// A descriptor of the host itself, without a pipe and so without a record. Borrowed until the job has left the
+    /// state `starting`.
+    static Input inherit(int descriptor = 0) { return {Source::inherit, descriptor, {}}; }
+
+    [[nodiscard]] Source source() const noexcept { return source_; }
+    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    /// The bytes of `text`, the path of `file`.
+    [[nodiscard]] const std::string& value() const noexcept { return value_; }
+
+private:
+    Input(Source source, int descriptor, std::string value)
+        : source_(source), descriptor_(descriptor), value_(std::move(value)) {}
+
+    Source source_ = Source::empty;
+    int descriptor_ = -1;
+    std::string value_{};
+};
+
+/// Where a child's standard output or standard error goes.
+class PROCTOR_API Output {
+public:
+    enum class Sink : unsigned char { capture, forward, file, null, inherit, with_output };
+
+    /// To the reactor, by a pipe.
+    Output() = default;
+    static Output capture() { return {}; }
+    /// To the reactor, which passes on what the capture limits let through to a descriptor of the host: not faster
+    /// than that takes it, and without blocking the reactor. When nobody reads there any more, the child's pipe is
+    /// closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has ended.
+    static Output forward(int descriptor) { return {Sink::forward, descriptor, {}}; }
+    /// Straight to a file, made or emptied when the job is launched; not recorded.
+    static Output file(std::string path) { return {Sink::file, -1, std::move(path)}; }
+    static Output null() { return {Sink::null, -1, {}}; }
+    /// Straight to a descriptor of the host; not recorded. Borrowed until the job has left the state `starting`.
+    static Output inherit(int descriptor) { return {Sink::inherit, descriptor, {}}; }
+    /// For error_output alone: the same as standard output, on one descriptor, so their order is kept.
+    static Output with_output() { return {Sink::with_output, -1, {}}; }
+
+    [[nodiscard]] Sink sink() const noexcept { return sink_; }
+    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+private:
+    Output(Sink sink, int descriptor, std::string path)
+        : sink_(sink), descriptor_(descriptor), path_(std::move(path)) {}
+
+    Sink sink_ = Sink::capture;
+    int descriptor_ = -1;
+    std::string path_{};
+};
+
+}  // namespace proctor
