@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+
+#include "base/clock.hpp"
+#include "base/failure.hpp"
+#include "ring/operation.hpp"
+#include "ring/timer_queue.hpp"
+
+namespace proctor::detail {
+
+/// What the rooms above ask of the kernel's event machinery, named by meaning. A request that has been started
+/// completes exactly once, in a later pass and never inside start(), so handlers do not nest. start() cannot fail: what
+/// finds the queue full waits in a list that needs no memory.
+///
+/// An engine belongs to the thread that calls bind(); before it, nothing may be started.
+class Engine {
+public:
+    Engine() = default;
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+    virtual ~Engine() = default;
+
+    [[nodiscard]] virtual Expected<void> bind() = 0;
+
+    virtual void start(Operation& operation) noexcept = 0;
+    /// The request still completes: with -ECANCELED, or with its result if that was quicker.
+    virtual void cancel(Operation& operation) noexcept = 0;
+
+    void start(Timer& timer, Instant deadline) { timers_.start(timer, deadline); }
+    void cancel(Timer& timer) noexcept { timers_.cancel(timer); }
+
+    /// Waits until something is ready, a timer is due or `timeout` is over (negative: no such end), then completes what
+    /// is ready now and no more, requests first and timers after: an exit is seen before the limit that it just kept.
+    [[nodiscard]] virtual Expected<void> pass(Nanoseconds timeout) = 0;
+
+    /// Hands over what has been started, for a host that waits on fd() instead of calling pass().
+    [[nodiscard]] virtual Expected<void> flush() = 0;
+
+    /// Polls readable when pass() has something to do. From the first call on, timers wake it too.
+    [[nodiscard]] virtual int fd() noexcept = 0;
+
+    /// Gives up all requests without completing them. The last call; their owners must forsake() them.
+    virtual void close() noexcept = 0;
+
+    /// Whether the kernel reads our end of a pipe without blocking although O_NONBLOCK is not set on it (6.4).
+    [[nodiscard]] virtual bool pipes_need_nonblock() const noexcept = 0;
+
+    [[nodiscard]] virtual const char* name() const noexcept = 0;
+
+protected:
+    TimerQueue timers_{};
+};
+
+}  // namespace proctor::detail
