@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <proctor/job.hpp>
+
+#include "base/clock.hpp"
+#include "base/failure.hpp"
+#include "base/unique_fd.hpp"
+#include "process/launch_record.hpp"
+#include "process/string_block.hpp"
+
+namespace proctor::detail {
+
+/// The host's side of one child that starts: its stack, its launch record and all that the record points at. Must not
+/// be touched, and above all not freed, while the child is in this address space.
+class LaunchSlot {
+public:
+    [[nodiscard]] static Expected<std::unique_ptr<LaunchSlot>> create();
+    LaunchSlot(const LaunchSlot&) = delete;
+    LaunchSlot& operator=(const LaunchSlot&) = delete;
+    ~LaunchSlot();
+
+    /// Whether the child is still between clone and exec here.
+    [[nodiscard]] bool occupied() const noexcept;
+
+    /// When the child came to its execve; none before.
+    [[nodiscard]] std::optional<Instant> stamp() const noexcept;
+
+    /// What went wrong in the child. Asked after its death.
+    [[nodiscard]] std::optional<Error> child_error(const Job& job) const;
+
+private:
+    friend class Launcher;
+    LaunchSlot() = default;
+
+    [[nodiscard]] void* stack_top() const noexcept;
+    [[nodiscard]] Error exec_error(const std::string& program) const;
+
+    void prepare(const Job& job, std::vector<DescriptorMove> moves, std::uint64_t open_files_soft,
+                 std::uint64_t open_files_hard);
+    void prepare_arguments(const Job& job);
+    void prepare_environment(const Job& job);
+    void prepare_candidates(const Job& job);
+    void prepare_descriptors(std::vector<DescriptorMove> moves);
+    void prepare_rlimits(const ResourceLimits& limits, std::uint64_t soft, std::uint64_t hard);
+    void prepare_identity(const Job& job);
+
+    LaunchRecord record_{};
+    void* stack_ = nullptr;
+    StringBlock strings_{};
+    std::vector<DescriptorMove> moves_{};
+    std::vector<DescriptorRange> closed_ranges_{};
+    std::vector<RlimitSetting> rlimits_{};
+    std::vector<unsigned long> affinity_{};
+    std::vector<unsigned> groups_{};
+};
+
+/// A process that has been cloned.
+struct Child {
+    pid_t pid = -1;
+    UniqueFd pidfd{};
+    Bytes host_peak = 0;  ///< ru_maxrss of the host at that moment, where the child's begins
+};
+
+/// Starts processes by clone(CLONE_VM | CLONE_PIDFD) without CLONE_VFORK: the host goes on while the child sets itself
+/// up and execs. fork is never used, since its price grows with the host's memory.
+class Launcher {
+public:
+    explicit Launcher(bool always_suspend) noexcept;
+
+    /// A slot that is free; slots are made as they are needed and kept.
+    [[nodiscard]] Expected<LaunchSlot*> acquire();
+    /// To be called when its owner needs the slot no more; it may still be occupied.
+    void release(LaunchSlot& slot);
+
+    /// Starts the job's program with these descriptors, which the caller may close afterwards.
+    [[nodiscard]] Expected<Child> launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves);
+
+    /// Waits until no child is in this address space, so that its slots may be freed.
+    void wait_until_unoccupied() noexcept;
+
+private:
+    bool always_suspend_;
+    std::uint64_t open_files_soft_ = 0;  // RLIMIT_NOFILE as it was when the reactor was made: what children get
+    std::uint64_t open_files_hard_ = 0;
+    std::vector<std::unique_ptr<LaunchSlot>> slots_{};
+    std::vector<LaunchSlot*> free_{};
+    std::vector<LaunchSlot*> leaving_{};  // released but still occupied
+    std::vector<LaunchSlot*> still_leaving_{};
+};
+
+}  // namespace proctor::detail

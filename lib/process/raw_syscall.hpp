@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// System calls without libc: no errno, no thread-local storage, nothing that could reach into the host's state. For
+/// exec_child.cpp alone. Each returns the value or -errno.
+namespace proctor::detail::raw {
+
+#if defined(__x86_64__)
+
+inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+    long result;
+    register long fourth asm("r10") = d;
+    register long fifth asm("r8") = e;
+    asm volatile("syscall"
+                 : "=a"(result)
+                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
+                 : "rcx", "r11", "memory");
+    return result;
+}
+
+#elif defined(__aarch64__)
+
+inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+    register long x8 asm("x8") = number;
+    register long x0 asm("x0") = a;
+    register long x1 asm("x1") = b;
+    register long x2 asm("x2") = c;
+    register long x3 asm("x3") = d;
+    register long x4 asm("x4") = e;
+    asm volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    return x0;
+}
+
+#else
+#error "proctor knows x86-64 and aarch64"
+#endif
+
+inline long address(const void* pointer) { return reinterpret_cast<long>(pointer); }
+
+}  // namespace proctor::detail::raw
