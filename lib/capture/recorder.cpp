@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "capture/recorder.hpp"
+
+#include <algorithm>
+
+namespace proctor {
+
+namespace {
+
+std::int64_t length(std::string_view text) { return static_cast<std::int64_t>(text.size()); }
+
+std::int64_t count_newlines(std::string_view text) { return std::count(text.begin(), text.end(), '\n'); }
+
+// The part of `text` that ends with its nth newline; there are that many.
+std::string_view first_lines(std::string_view text, std::int64_t count) {
+    std::size_t end = 0;
+    for (; count > 0; --count) {
+        end = text.find('\n', end) + 1;
+    }
+    return text.substr(0, end);
+}
+
+}  // namespace
+
+CaptureRecorderBase::CaptureRecorderBase(const CaptureLimits& limits) noexcept {
+    counters_[STDOUT].max_bytes = limits.max_stdout_bytes;
+    counters_[STDOUT].max_lines = limits.max_stdout_lines;
+    counters_[STDERR].max_bytes = limits.max_stderr_bytes;
+    counters_[STDERR].max_lines = limits.max_stderr_lines;
+}
+
+std::string_view CaptureRecorderBase::Counter::cut(std::string_view data,
+                                                   std::int64_t newlines_in_data) const noexcept {
+    std::string_view kept = data;
+    if (max_bytes && length(data) > *max_bytes - bytes) {
+        kept = data.substr(0, static_cast<std::size_t>(*max_bytes - bytes));
+    }
+    // A byte after the last line that may be kept begins one too many, newline or not.
+    if (max_lines && newlines + newlines_in_data >= *max_lines) {
+        const std::string_view lines = first_lines(data, *max_lines - newlines);
+        kept = lines.size() < kept.size() ? lines : kept;
+    }
+    return kept;
+}
+
+CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_view data,
+                                                    std::chrono::nanoseconds time) noexcept {
+    Added added;
+    if (data.empty()) {
+        return added;
+    }
+    Counter& counter = counters_[stream];
+    const std::int64_t newlines = count_total(counter, data);
+    if (counter.truncated) {
+        return added;
+    }
+    last_time_ = std::max(last_time_, time);
+    const std::string_view kept = counter.cut(data, newlines);
+    if (!kept.empty()) {
+        counter.bytes += length(kept);
+        counter.newlines += kept.size() == data.size() ? newlines : count_newlines(kept);
+        counter.tail = kept.back() != '\n';
+        added.data = CaptureRecord{last_time_, stream, kept, false};
+    }
+    if (kept.size() < data.size()) {
+        counter.truncated = true;
+        added.cut = CaptureRecord{last_time_, stream, {}, true};
+    }
+    return added;
+}
+
+void CaptureRecorderBase::count(Stream stream, std::string_view data) noexcept {
+    if (!data.empty()) {
+        count_total(counters_[stream], data);
+    }
+}
+
+std::int64_t CaptureRecorderBase::count_total(Counter& counter, std::string_view data) noexcept {
+    const std::int64_t newlines = count_newlines(data);
+    counter.total_bytes += length(data);
+    counter.total_newlines += newlines;
+    counter.total_tail = data.back() != '\n';
+    return newlines;
+}
+
+StreamTotals CaptureRecorderBase::totals(Stream stream) const noexcept {
+    const Counter& counter = counters_[stream];
+    StreamTotals totals;
+    totals.bytes = counter.bytes;
+    totals.lines = counter.newlines + (counter.tail ? 1 : 0);
+    totals.truncated = counter.truncated;
+    totals.total_bytes = counter.total_bytes;
+    totals.total_lines = counter.total_newlines + (counter.total_tail ? 1 : 0);
+    return totals;
+}
+
+CaptureRecorderBase::Added CaptureRecorder::add(Stream stream, std::string_view data, std::chrono::nanoseconds time) {
+    const Added added = CaptureRecorderBase::add(stream, data, time);
+    if (keep_) {
+        if (added.data) {
+            keep(*added.data);
+        }
+        if (added.cut) {
+            keep(*added.cut);
+        }
+    }
+    return added;
+}
+
+void CaptureRecorder::keep(const CaptureRecord& record) {
+    capture_.data_.append(record.data);
+    capture_.entries_.push_back({record.time, capture_.data_.size(), record.stream, record.truncated});
+}
+
+Capture CaptureRecorder::take() {
+    for (const Stream stream : {STDIN, STDOUT, STDERR}) {
+        capture_.totals_[stream] = totals(stream);
+    }
+    return std::move(capture_);
+}
+
+}  // namespace proctor
