@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+#include "reactor/job_check.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace proctor::detail {
+
+namespace {
+
+using Complaint = std::optional<Error>;
+
+Error complaint(int error_number, std::string message, std::string cure) {
+    return Error{Stage::setup, error_number, std::move(message), std::move(cure)};
+}
+
+bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) >= 0; }
+
+Complaint check_command(const Job& job) {
+    if (job.shell.empty() && job.argv.empty()) {
+        return complaint(EINVAL, "the job names no program", "set argv or shell");
+    }
+    if (job.shell.empty() && job.argv.front().empty()) {
+        return complaint(ENOENT, "the name of the program is empty", "set argv[0] to a name or a path");
+    }
+    if (has_nul(job.shell) || std::any_of(job.argv.begin(), job.argv.end(), has_nul)) {
+        return complaint(EINVAL, "an argument holds a NUL byte",
+                         "a program's arguments end at their first NUL: leave it out");
+    }
+    if (has_nul(job.cwd)) {
+        return complaint(EINVAL, "cwd holds a NUL byte", "name a directory");
+    }
+    return {};
+}
+
+Complaint check_environment(const Environment& environment) {
+    const auto bad_name = [](std::string_view name) {
+        return name.empty() || has_nul(name) || name.find('=') != std::string_view::npos;
+    };
+    for (const auto& [name, value] : environment.set) {
+        if (bad_name(name) || has_nul(value)) {
+            return complaint(EINVAL, "the environment variable '" + name + "' cannot be set",
+                             "a name is not empty and has no '='; neither name nor value has a NUL byte");
+        }
+    }
+    return {};
+}
+
+Complaint check_borrowed(int descriptor, const char* what) {
+    if (!is_open(descriptor)) {
+        return complaint(
+            EBADF, std::string(what) + " is to be descriptor " + std::to_string(descriptor) + ", which is not open",
+            "open it before submit, and keep it open until the job has started");
+    }
+    return {};
+}
+
+Complaint check_output(const Output& output, const char* what, bool may_join) {
+    if (output.sink() == Output::Sink::with_output && !may_join) {
+        return complaint(EINVAL, "standard output cannot go with itself", "with_output() is for error_output");
+    }
+    if (output.sink() == Output::Sink::forward || output.sink() == Output::Sink::inherit) {
+        return check_borrowed(output.descriptor(), what);
+    }
+    return {};
+}
+
+Complaint check_streams(const Job& job) {
+    if (job.input.source() == Input::Source::descriptor || job.input.source() == Input::Source::inherit) {
+        if (auto found = check_borrowed(job.input.descriptor(), "standard input")) {
+            return found;
+        }
+    }
+    if (auto found = check_output(job.output, "standard output", false)) {
+        return found;
+    }
+    return check_output(job.error_output, "standard error", true);
+}
+
+Complaint check_descriptors(const Job& job) {
+    constexpr int most = 1 << 20;
+    for (std::size_t i = 0; i < job.descriptors.size(); ++i) {
+        const PassedDescriptor& passed = job.descriptors[i];
+        if (auto found = check_borrowed(passed.from, "a passed descriptor")) {
+            return found;
+        }
+        if (passed.to <= STDERR || passed.to > most) {
+            return complaint(EINVAL, "a descriptor is to be passed as number " + std::to_string(passed.to),
+                             "numbers from 3 up; 0, 1 and 2 are set by input, output and error_output");
+        }
+        for (std::size_t j = 0; j < i; ++j) {
+            if (job.descriptors[j].to == passed.to) {
+                return complaint(EINVAL, "two descriptors are to be passed as number " + std::to_string(passed.to),
+                                 "give each a number of its own");
+            }
+        }
+    }
+    return {};
+}
+
+Complaint check_times(const Job& job) {
+    // Far beyond any use, and far enough from the end of the clock that a sum cannot overflow.
+    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
+    if (job.limits.time && (*job.limits.time <= std::chrono::nanoseconds::zero() || *job.limits.time > longest)) {
+        return complaint(EINVAL, "the time limit is zero, negative or longer than a hundred years",
+                         "leave it unset for no limit");
+    }
+    if (job.kill_after && (*job.kill_after < std::chrono::nanoseconds::zero() || *job.kill_after > longest)) {
+        return complaint(EINVAL, "kill_after is negative or longer than a hundred years",
+                         "leave it unset to kill without SIGTERM first");
+    }
+    if (job.drain_grace < std::chrono::nanoseconds::zero() || job.drain_grace > longest) {
+        return complaint(EINVAL, "drain_grace is negative or longer than a hundred years", "0 does not wait at all");
+    }
+    return {};
+}
+
+Complaint check_capture(const CaptureLimits& limits) {
+    for (const auto& limit :
+         {limits.max_stdout_lines, limits.max_stdout_bytes, limits.max_stderr_lines, limits.max_stderr_bytes}) {
+        if (limit && *limit < 0) {
+            return complaint(EINVAL, "a capture limit is negative", "0 keeps nothing; leave it unset to keep all");
+        }
+    }
+    return {};
+}
+
+Complaint check_process(const Job& job) {
+    if (job.nice && (*job.nice < -20 || *job.nice > 19)) {
+        return complaint(EINVAL, "nice is " + std::to_string(*job.nice), "it goes from -20 to 19");
+    }
+    if (job.umask && *job.umask > 0777) {
+        return complaint(EINVAL, "umask has bits beyond the permissions", "it goes from 0 to 0777 (octal)");
+    }
+    constexpr unsigned most_processors = 8192;  // CONFIG_NR_CPUS of the largest kernels
+    if (std::any_of(job.affinity.begin(), job.affinity.end(), [](unsigned each) { return each >= most_processors; })) {
+        return complaint(EINVAL, "affinity names a processor beyond 8191", "count processors from 0");
+    }
+    if (job.parent_death_signal && (*job.parent_death_signal < 1 || *job.parent_death_signal > 64)) {
+        return complaint(EINVAL, "parent_death_signal is " + std::to_string(*job.parent_death_signal),
+                         "name a signal from 1 to 64");
+    }
+    const ResourceLimits& limits = job.resource_limits;
+    for (const auto& limit : {limits.core, limits.file_size, limits.open_files, limits.stack}) {
+        if (limit && *limit < 0) {
+            return complaint(EINVAL, "a resource limit is negative", "leave it unset to keep the host's");
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+std::optional<Error> check_job(const Job& job) {
+    for (auto* const check :
+         {+[](const Job& each) { return check_command(each); },
+          +[](const Job& each) { return check_environment(each.environment); },
+          +[](const Job& each) { return check_streams(each); },
+          +[](const Job& each) { return check_descriptors(each); }, +[](const Job& each) { return check_times(each); },
+          +[](const Job& each) { return check_capture(each.capture.limits); },
+          +[](const Job& each) { return check_process(each); }}) {
+        if (auto found = check(job)) {
+            return found;
+        }
+    }
+    return {};
+}
+
+}  // namespace proctor::detail

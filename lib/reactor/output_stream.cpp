@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include "reactor/output_stream.hpp"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+
+namespace proctor::detail {
+
+void OutputStream::open(UniqueFd pipe, int forward_to) noexcept {
+    assert(state_ == State::ended && idle());
+    pipe_ = std::move(pipe);
+    forward_to_ = forward_to;
+    state_ = State::open;
+    paused_ = false;
+    budget_.reset();
+    read_next();
+}
+
+void OutputStream::resume() noexcept {
+    paused_ = false;
+    if (state_ != State::ended && idle()) {
+        read_next();
+    }
+}
+
+void OutputStream::finish_up(bool impatient) noexcept {
+    if (state_ == State::ended) {
+        return;
+    }
+    state_ = State::ending;
+    paused_ = false;
+    if (read_.in_flight()) {
+        // It waits, so the pipe is empty; if data comes quicker than the cancellation, that is taken and no more.
+        budget_ = 0;
+        engine_.cancel(read_);
+        return;
+    }
+    int held = 0;
+    ::ioctl(pipe_.get(), FIONREAD, &held);
+    budget_ = static_cast<std::size_t>(std::max(held, 0));
+    if (impatient) {
+        engine_.cancel(forward_);
+        engine_.cancel(ready_);
+    }
+    if (idle()) {
+        read_next();
+    }
+}
+
+void OutputStream::read_next() noexcept {
+    if (budget_ == std::size_t{0}) {
+        end();
+    } else if (!paused_) {
+        read_.fd = pipe_.get();
+        engine_.start(read_);
+    }
+}
+
+void OutputStream::on_read(int result) noexcept {
+    if (result == -EAGAIN || result == -EINTR) {
+        wait_for(pipe_.get(), POLLIN);
+        return;
+    }
+    if (result <= 0) {
+        if (result < 0 && result != -ECANCELED) {
+            owner_.on_output_error(stream_, -result, false);
+        }
+        end();
+        return;
+    }
+    const std::string_view data(read_.data.data(), read_.data.size());
+    if (budget_) {
+        *budget_ -= std::min(*budget_, data.size());
+    }
+    const std::string_view passed_on = owner_.on_output(stream_, data);
+    if (forward_to_ >= 0 && !passed_on.empty()) {
+        to_forward_.assign(passed_on);
+        forwarded_ = 0;
+        forward_next();
+    } else {
+        read_next();
+    }
+}
+
+void OutputStream::forward_next() noexcept {
+    forward_.fd = forward_to_;
+    forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
+    engine_.start(forward_);
+}
+
+void OutputStream::on_forwarded(int result) noexcept {
+    if (result >= 0) {
+        forwarded_ += static_cast<std::size_t>(result);
+        if (forwarded_ < to_forward_.size()) {
+            forward_next();
+        } else {
+            read_next();
+        }
+        return;
+    }
+    if (result == -EAGAIN || result == -EINTR) {
+        wait_for(forward_to_, POLLOUT);
+        return;
+    }
+    if (result != -EPIPE && result != -ECANCELED) {
+        owner_.on_output_error(stream_, -result, true);
+    }
+    end();  // closes the pipe: the child meets SIGPIPE, as it would if it wrote there itself
+}
+
+void OutputStream::wait_for(int fd, short events) noexcept {
+    ready_.fd = fd;
+    ready_.events = events;
+    engine_.start(ready_);
+}
+
+void OutputStream::on_ready(int result) noexcept {
+    if (result == -ECANCELED) {
+        end();
+    } else if (ready_.events == POLLOUT) {
+        forward_next();
+    } else {
+        read_next();
+    }
+}
+
+bool OutputStream::idle() const noexcept { return !read_.in_flight() && !forward_.in_flight() && !ready_.in_flight(); }
+
+void OutputStream::end() noexcept {
+    assert(idle());
+    state_ = State::ended;
+    pipe_.reset();
+    owner_.on_output_end(stream_);
+}
+
+}  // namespace proctor::detail

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <proctor/capture.hpp>
+
+#include "base/unique_fd.hpp"
+#include "ring/engine.hpp"
+
+namespace proctor::detail {
+
+/// What an OutputStream tells its run.
+class OutputOwner {
+public:
+    /// Data came; gives the part that is to be forwarded.
+    virtual std::string_view on_output(Stream stream, std::string_view data) noexcept = 0;
+    /// The pipe could not be read, or not be forwarded. The end follows.
+    virtual void on_output_error(Stream stream, int error_number, bool forwarding) noexcept = 0;
+    /// No more will come, and no request is in flight.
+    virtual void on_output_end(Stream stream) noexcept = 0;
+
+protected:
+    ~OutputOwner() = default;
+};
+
+/// Drains one output pipe of a child: read, hand over, forward if asked, read again. At most one request of each kind
+/// is in flight, and no read while a forward is: that is the back-pressure.
+class OutputStream {
+public:
+    OutputStream(Engine& engine, OutputOwner& owner, Stream stream) noexcept
+        : engine_(engine), owner_(owner), stream_(stream) {}
+
+    /// `forward_to` is -1 or borrowed.
+    void open(UniqueFd pipe, int forward_to) noexcept;
+    void pause() noexcept { paused_ = true; }
+    void resume() noexcept;
+
+    /// Only strangers can hold the pipe any more: take what it holds now, paused or not, then end. If `impatient`, give
+    /// up a forward that nobody takes.
+    void finish_up(bool impatient) noexcept;
+
+    void forsake() noexcept {
+        read_.forsake();
+        forward_.forsake();
+        ready_.forsake();
+    }
+
+    [[nodiscard]] bool ended() const noexcept { return state_ == State::ended; }
+
+private:
+    enum class State : unsigned char { ended, open, ending };
+
+    void read_next() noexcept;
+    void forward_next() noexcept;
+    void on_read(int result) noexcept;
+    void on_forwarded(int result) noexcept;
+    void on_ready(int result) noexcept;
+    void wait_for(int fd, short events) noexcept;
+    [[nodiscard]] bool idle() const noexcept;
+    void end() noexcept;
+
+    Engine& engine_;
+    OutputOwner& owner_;
+    Stream stream_;
+    State state_ = State::ended;
+    bool paused_ = false;
+    int forward_to_ = -1;
+    UniqueFd pipe_{};
+    std::optional<std::size_t> budget_{};  // what may still be read, once finishing up
+    std::string to_forward_{};
+    std::size_t forwarded_ = 0;
+    Bound<Read, OutputStream, &OutputStream::on_read> read_{*this};
+    Bound<Write, OutputStream, &OutputStream::on_forwarded> forward_{*this};
+    Bound<Ready, OutputStream, &OutputStream::on_ready> ready_{*this};
+};
+
+}  // namespace proctor::detail

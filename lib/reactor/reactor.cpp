@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include <proctor/reactor.hpp>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "base/failure.hpp"
+#include "reactor/reactor_core.hpp"
+
+namespace proctor {
+
+Result<Reactor> Reactor::create(const ReactorOptions& options) {
+    auto core = detail::ReactorCore::create(options);
+    if (!core) {
+        return std::move(core.error());
+    }
+    return Reactor(std::move(*core));
+}
+
+Reactor::Reactor(std::shared_ptr<detail::ReactorCore> core) : core_(std::move(core)) {}
+
+Reactor::Reactor(Reactor&&) noexcept = default;
+
+Reactor& Reactor::operator=(Reactor&& other) noexcept {
+    if (this != &other) {
+        if (core_) {
+            core_->retire();
+        }
+        core_ = std::move(other.core_);
+    }
+    return *this;
+}
+
+Reactor::~Reactor() {
+    if (core_) {
+        core_->retire();
+    }
+}
+
+JobHandle Reactor::submit(Job job, Handlers handlers) { return core_->submit(std::move(job), std::move(handlers)); }
+
+JobHandle Reactor::submit(Job job, std::function<void(RunResult&&)> on_end) {
+    return submit(std::move(job), Handlers{.on_record = {}, .on_end = std::move(on_end)});
+}
+
+Result<void> Reactor::run() { return detail::to_result(core_->run()); }
+
+Result<void> Reactor::run_once(std::chrono::nanoseconds timeout) { return detail::to_result(core_->run_once(timeout)); }
+
+int Reactor::fd() { return core_->fd(); }
+
+std::size_t Reactor::size() const noexcept { return core_->size(); }
+
+void Reactor::cancel_all() { core_->cancel_all(); }
+
+Result<Watch> Reactor::watch(int descriptor, std::function<void()> on_readable) {
+    return detail::to_result(core_->watch(descriptor, std::move(on_readable)));
+}
+
+namespace {
+
+// Calls `ask` with the run that a handle names; gives its answer, or `otherwise` if the run has ended.
+template <typename Answer, typename Ask>
+Answer ask_run(const std::weak_ptr<detail::ReactorCore>& weak, std::uint64_t id, Answer otherwise, Ask ask) {
+    const auto core = weak.lock();
+    detail::Run* const run = core ? core->find(id) : nullptr;
+    if (run == nullptr) {
+        return otherwise;
+    }
+    return ask(*run);
+}
+
+// As ask_run, for what may start requests.
+template <typename Act>
+void tell_run(const std::weak_ptr<detail::ReactorCore>& weak, std::uint64_t id, Act act) {
+    const auto core = weak.lock();
+    if (detail::Run* const run = core ? core->find(id) : nullptr; run != nullptr) {
+        act(*run);
+        core->flush_outside_pass();
+    }
+}
+
+}  // namespace
+
+JobState JobHandle::state() const noexcept {
+    return ask_run(core_, id_, JobState::ended, [](const detail::Run& run) { return run.state(); });
+}
+
+std::optional<int> JobHandle::pid() const noexcept {
+    return ask_run(core_, id_, std::optional<int>(), [](const detail::Run& run) { return run.pid(); });
+}
+
+std::optional<Usage> JobHandle::usage() const {
+    return ask_run(core_, id_, std::optional<Usage>(), [](const detail::Run& run) { return run.usage(); });
+}
+
+std::optional<Reason> JobHandle::reason() const noexcept {
+    return ask_run(core_, id_, std::optional<Reason>(), [](const detail::Run& run) { return run.reason(); });
+}
+
+void JobHandle::cancel() const {
+    tell_run(core_, id_, [](detail::Run& run) { run.cancel(); });
+}
+
+Result<void> JobHandle::signal(int number) const {
+    const int status = ask_run(core_, id_, -ESRCH, [&](const detail::Run& run) { return run.signal(number); });
+    if (status < 0) {
+        return Error{Stage::io, -status, "the signal cannot be sent: " + detail::describe_errno(-status),
+                     status == -ESRCH ? "the job is not running" : "name a signal from 1 to 64"};
+    }
+    return {};
+}
+
+void JobHandle::pause_output(Stream stream) const {
+    tell_run(core_, id_, [&](detail::Run& run) { run.pause_output(stream); });
+}
+
+void JobHandle::resume_output(Stream stream) const {
+    tell_run(core_, id_, [&](detail::Run& run) { run.resume_output(stream); });
+}
+
+Watch& Watch::operator=(Watch&& other) noexcept {
+    if (this != &other) {
+        Watch ended(std::move(*this));
+        core_ = std::move(other.core_);
+        id_ = other.id_;
+    }
+    return *this;
+}
+
+Watch::~Watch() {
+    if (const auto core = core_.lock()) {
+        core->unwatch(id_);
+    }
+}
+
+RunResult run(Job job) {
+    auto reactor = Reactor::create({.max_running = 1});
+    std::optional<RunResult> result;
+    const auto failed = [](const Error& error) {
+        RunResult refused;
+        refused.error = error;
+        return refused;
+    };
+    if (!reactor) {
+        return failed(reactor.error());
+    }
+    reactor->submit(std::move(job), [&](RunResult&& ended) { result = std::move(ended); });
+    if (const auto done = reactor->run(); !done) {
+        return failed(done.error());
+    }
+    return std::move(*result);
+}
+
+}  // namespace proctor

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+#include "reactor/reactor_core.hpp"
+
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "reactor/job_check.hpp"
+#include "ring/uring_engine.hpp"
+
+namespace proctor::detail {
+
+namespace {
+
+// Requests that a run may have in flight: three streams, each with one, the exit watch, and a cancellation for each.
+constexpr unsigned requests_per_run = 8;
+
+constexpr unsigned most_running = 16'000;
+
+std::uint64_t make_id(std::uint32_t index, std::uint32_t generation) noexcept {
+    return std::uint64_t{generation} << 32 | index;
+}
+
+std::uint32_t index_of(std::uint64_t id) noexcept { return static_cast<std::uint32_t>(id); }
+
+std::uint32_t generation_of(std::uint64_t id) noexcept { return static_cast<std::uint32_t>(id >> 32); }
+
+}  // namespace
+
+Watcher::Watcher(ReactorCore& core, std::uint64_t id, int fd, std::function<void()> on_readable)
+    : core_(core), id_(id), on_readable_(std::move(on_readable)) {
+    ready_.fd = fd;
+    ready_.events = POLLIN;
+}
+
+void Watcher::start() noexcept {
+    if (!ready_.in_flight()) {
+        core_.engine().start(ready_);
+    }
+}
+
+bool Watcher::stop() noexcept {
+    stopped_ = true;
+    core_.engine().cancel(ready_);
+    return !ready_.in_flight() && !calling_;
+}
+
+void Watcher::on_ready(int result) noexcept {
+    if (!stopped_ && result >= 0 && !core_.retired()) {
+        calling_ = true;
+        on_readable_();
+        calling_ = false;
+    }
+    if (stopped_ || result < 0 || core_.retired()) {
+        core_.destroy_watcher(id_);
+    } else {
+        start();
+    }
+}
+
+ReactorCore::ReactorCore(const ReactorOptions& options, const KernelFeatures& kernel)
+    : options_(options), kernel_(kernel), process_(::getpid()), launcher_(options.suspend_while_starting) {}
+
+Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions& options) {
+    if (options.max_running < 1 || options.max_running > most_running) {
+        return failure(Stage::setup, EINVAL, "max_running is " + std::to_string(options.max_running),
+                       "it goes from 1 to " + std::to_string(most_running));
+    }
+    const KernelFeatures kernel = probe_kernel();
+    auto engine = UringEngine::create(options.max_running * requests_per_run, kernel);
+    if (!engine) {
+        return tl::unexpected<Error>(std::move(engine.error()));
+    }
+    auto null = NullDevice::open();
+    if (!null) {
+        return tl::unexpected<Error>(std::move(null.error()));
+    }
+    auto core = std::shared_ptr<ReactorCore>(new ReactorCore(options, kernel));
+    core->engine_ = std::move(*engine);
+    core->null_ = std::move(*null);
+    return core;
+}
+
+ReactorCore::~ReactorCore() = default;
+
+JobHandle ReactorCore::submit(Job job, Handlers handlers) {
+    Run& run = free_run();
+    const std::uint64_t id = run.id();
+    ++live_;
+    auto wrong = check_job(job);
+    run.assign(std::move(job), std::move(handlers), id);
+    if (wrong) {
+        run.refuse(std::move(*wrong));
+    } else {
+        queue_.push_back(id);
+    }
+    if (owner_ != std::thread::id()) {
+        launch_waiting();
+        flush_outside_pass();
+    }
+    return JobHandle(weak_from_this(), id);
+}
+
+Run& ReactorCore::free_run() {
+    if (free_.empty()) {
+        const auto index = static_cast<std::uint32_t>(runs_.size());
+        runs_.push_back(std::make_unique<Run>(*this));
+        generations_.push_back(0);
+        free_.push_back(index);
+    }
+    const std::uint32_t index = free_.back();
+    free_.pop_back();
+    Run& run = *runs_[index];
+    run.assign({}, {}, make_id(index, ++generations_[index]));
+    return run;
+}
+
+Run* ReactorCore::find(std::uint64_t id) const noexcept {
+    const std::uint32_t index = index_of(id);
+    if (index >= runs_.size() || generations_[index] != generation_of(id) || runs_[index]->state() == JobState::ended) {
+        return nullptr;
+    }
+    return runs_[index].get();
+}
+
+void ReactorCore::recycle(Run& run, bool was_running) {
+    free_.push_back(index_of(run.id()));
+    --live_;
+    if (was_running) {
+        --running_;
+        launch_waiting();
+    }
+}
+
+void ReactorCore::launch_waiting() {
+    while (!retired_ && running_ < options_.max_running && !queue_.empty()) {
+        Run* const run = find(queue_.front());
+        queue_.pop_front();
+        if (run != nullptr && run->state() == JobState::queued) {
+            collect_starting();
+            ++running_;
+            run->launch();
+        }
+    }
+}
+
+// Launch slots come back in the order in which they were given, more or less, so it stops at the first that is not
+// free.
+void ReactorCore::collect_starting() {
+    while (!starting_.empty()) {
+        Run* const run = find(starting_.front());
+        if (run != nullptr && !run->collect_launch()) {
+            return;
+        }
+        starting_.pop_front();
+    }
+}
+
+Expected<void> ReactorCore::claim() {
+    const std::thread::id caller = std::this_thread::get_id();
+    if (owner_ == std::thread::id()) {
+        if (auto bound = engine_->bind(); !bound) {
+            return bound;
+        }
+        owner_ = caller;
+        for (auto& [id, watcher] : watchers_) {
+            watcher->start();
+        }
+        launch_waiting();
+    }
+    if (owner_ != caller) {
+        return failure(
+            Stage::setup, EPERM, "the reactor is run from another thread than before",
+            "a reactor belongs to the thread that first runs it or asks for its fd(): make one for each thread");
+    }
+    if (in_pass_) {
+        return failure(Stage::setup, EDEADLK, "the reactor is run from inside one of its handlers",
+                       "return from the handler; the loop that called it goes on");
+    }
+    return {};
+}
+
+Expected<void> ReactorCore::pass(Nanoseconds timeout) {
+    in_pass_ = true;
+    auto done = engine_->pass(timeout);
+    in_pass_ = false;
+    return done;
+}
+
+Expected<void> ReactorCore::run() {
+    const auto keep_alive = shared_from_this();
+    auto done = claim();
+    while (done && live_ > 0 && !retired_) {
+        done = pass(Nanoseconds(-1));
+    }
+    if (retired_) {
+        shut_down();
+    }
+    return done;
+}
+
+Expected<void> ReactorCore::run_once(Nanoseconds timeout) {
+    const auto keep_alive = shared_from_this();
+    auto done = claim();
+    if (done) {
+        const bool would_sleep_for_ever = live_ == 0 && watchers_.empty() && timeout < Nanoseconds::zero();
+        done = pass(would_sleep_for_ever ? Nanoseconds::zero() : timeout);
+    }
+    if (retired_) {
+        shut_down();
+    } else if (done) {
+        done = engine_->flush();
+    }
+    return done;
+}
+
+int ReactorCore::fd() {
+    if (owner_ != std::thread::id() && owner_ != std::this_thread::get_id()) {
+        return -1;
+    }
+    if (owner_ == std::thread::id() && !claim()) {
+        return -1;
+    }
+    const int descriptor = engine_->fd();
+    flush_outside_pass();
+    return descriptor;
+}
+
+void ReactorCore::flush_outside_pass() noexcept {
+    if (!in_pass_ && owner_ == std::this_thread::get_id()) {
+        // What cannot be handed over now is handed over by the next pass, which also tells what is wrong.
+        (void)engine_->flush();
+    }
+}
+
+void ReactorCore::cancel_all() {
+    for (const auto& run : runs_) {
+        if (run->state() != JobState::ended) {
+            run->cancel();
+        }
+    }
+    flush_outside_pass();
+}
+
+Expected<Watch> ReactorCore::watch(int descriptor, std::function<void()> on_readable) {
+    struct stat status {};
+    if (::fstat(descriptor, &status) < 0) {
+        return failure(Stage::io, errno, "descriptor " + std::to_string(descriptor) + " cannot be watched",
+                       "open it first");
+    }
+    if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) {
+        return failure(Stage::io, EPERM,
+                       "descriptor " + std::to_string(descriptor) + " is a file, which is always ready",
+                       "read it without watching");
+    }
+    const std::uint64_t id = next_watcher_++;
+    auto& watcher = watchers_[id];
+    watcher = std::make_unique<Watcher>(*this, id, descriptor, std::move(on_readable));
+    if (owner_ != std::thread::id()) {
+        watcher->start();
+        flush_outside_pass();
+    }
+    return Watch(weak_from_this(), id);
+}
+
+void ReactorCore::unwatch(std::uint64_t id) {
+    const auto found = watchers_.find(id);
+    if (found == watchers_.end()) {
+        return;
+    }
+    if (found->second->stop()) {
+        watchers_.erase(found);
+    }
+    flush_outside_pass();
+}
+
+void ReactorCore::retire() {
+    retired_ = true;
+    if (!in_pass_) {
+        shut_down();
+    }
+}
+
+void ReactorCore::shut_down() noexcept {
+    if (process_ != ::getpid()) {
+        // A copy that the host has forked: the children are not ours to kill, and the ring is not ours to enter.
+        forsake_all();
+        return;
+    }
+    if (owner_ != std::thread::id() && owner_ == std::this_thread::get_id()) {
+        for (const auto& run : runs_) {
+            if (run->state() != JobState::ended) {
+                run->abandon();
+            }
+        }
+        for (auto each = watchers_.begin(); each != watchers_.end();) {
+            each = each->second->stop() ? watchers_.erase(each) : std::next(each);
+        }
+        while ((live_ > 0 || !watchers_.empty()) && pass(Nanoseconds(-1))) {
+        }
+    }
+    launcher_.wait_until_unoccupied();
+    forsake_all();
+}
+
+void ReactorCore::forsake_all() noexcept {
+    engine_->close();
+    for (const auto& run : runs_) {
+        run->forsake(process_ == ::getpid());
+    }
+    for (const auto& [id, watcher] : watchers_) {
+        watcher->forsake();
+    }
+    watchers_.clear();
+    live_ = 0;
+}
+
+}  // namespace proctor::detail

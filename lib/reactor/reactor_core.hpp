@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <proctor/reactor.hpp>
+
+#include "process/launcher.hpp"
+#include "reactor/run.hpp"
+#include "reactor/stdio_setup.hpp"
+#include "ring/engine.hpp"
+#include "ring/kernel.hpp"
+
+namespace proctor::detail {
+
+/// A host's descriptor that is watched.
+class Watcher {
+public:
+    Watcher(ReactorCore& core, std::uint64_t id, int fd, std::function<void()> on_readable);
+
+    void start() noexcept;
+    /// Ends it; true if it may be destroyed now, else on_ready() sees to that.
+    [[nodiscard]] bool stop() noexcept;
+    void forsake() noexcept { ready_.forsake(); }
+
+private:
+    void on_ready(int result) noexcept;
+
+    ReactorCore& core_;
+    std::uint64_t id_;
+    std::function<void()> on_readable_;
+    bool stopped_ = false;
+    bool calling_ = false;
+    Bound<Ready, Watcher, &Watcher::on_ready> ready_{*this};
+};
+
+/// What is behind a Reactor: owns the engine, the runs and the watchers, and lets as many jobs run as may.
+class ReactorCore : public std::enable_shared_from_this<ReactorCore> {
+public:
+    [[nodiscard]] static Expected<std::shared_ptr<ReactorCore>> create(const ReactorOptions& options);
+    ReactorCore(const ReactorCore&) = delete;
+    ReactorCore& operator=(const ReactorCore&) = delete;
+    ~ReactorCore();
+
+    JobHandle submit(Job job, Handlers handlers);
+    [[nodiscard]] Expected<void> run();
+    [[nodiscard]] Expected<void> run_once(Nanoseconds timeout);
+    [[nodiscard]] int fd();
+    [[nodiscard]] std::size_t size() const noexcept { return live_; }
+    void cancel_all();
+    [[nodiscard]] Expected<Watch> watch(int descriptor, std::function<void()> on_readable);
+    void unwatch(std::uint64_t id);
+    void destroy_watcher(std::uint64_t id) { watchers_.erase(id); }
+
+    /// The public Reactor is gone. From inside a handler, the end comes after the pass.
+    void retire();
+    [[nodiscard]] bool retired() const noexcept { return retired_; }
+
+    /// The run that a handle names; null if it has ended.
+    [[nodiscard]] Run* find(std::uint64_t id) const noexcept;
+    /// Hands over what a handle's call has started, if no pass will.
+    void flush_outside_pass() noexcept;
+
+    // The runs' side.
+    [[nodiscard]] Engine& engine() noexcept { return *engine_; }
+    [[nodiscard]] Launcher& launcher() noexcept { return launcher_; }
+    [[nodiscard]] const NullDevice& null_device() const noexcept { return null_; }
+    [[nodiscard]] const KernelFeatures& kernel() const noexcept { return kernel_; }
+    /// A run has been launched; it will give its slot back when it is looked at.
+    void note_starting(Run& run) { starting_.push_back(run.id()); }
+    /// A run has made its result and is clear: its place may be used again.
+    void recycle(Run& run, bool was_running);
+
+private:
+    ReactorCore(const ReactorOptions& options, const KernelFeatures& kernel);
+
+    [[nodiscard]] Expected<void> claim();
+    [[nodiscard]] Expected<void> pass(Nanoseconds timeout);
+    void launch_waiting();
+    void collect_starting();
+    void shut_down() noexcept;
+    void forsake_all() noexcept;
+    [[nodiscard]] Run& free_run();
+
+    ReactorOptions options_;
+    KernelFeatures kernel_;
+    pid_t process_;  // a forked copy of the host must not touch our children
+    std::unique_ptr<Engine> engine_{};
+    Launcher launcher_;
+    NullDevice null_{};
+    std::thread::id owner_{};
+    bool in_pass_ = false;
+    bool retired_ = false;
+
+    std::vector<std::unique_ptr<Run>> runs_{};
+    std::vector<std::uint32_t> generations_{};
+    std::vector<std::uint32_t> free_{};
+    std::deque<std::uint64_t> queue_{};
+    std::deque<std::uint64_t> starting_{};
+    std::size_t live_ = 0;     // submitted and not ended
+    std::size_t running_ = 0;  // launched and not ended
+    std::unordered_map<std::uint64_t, std::unique_ptr<Watcher>> watchers_{};
+    std::uint64_t next_watcher_ = 1;
+};
+
+}  // namespace proctor::detail

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <proctor/job.hpp>
+#include <proctor/reactor.hpp>
+#include <proctor/result.hpp>
+
+#include "capture/recorder.hpp"
+#include "process/child_process.hpp"
+#include "process/launcher.hpp"
+#include "reactor/input_feed.hpp"
+#include "reactor/output_stream.hpp"
+#include "reactor/stdio_setup.hpp"
+
+namespace proctor::detail {
+
+class ReactorCore;
+
+/// One job from its launch to its result: a state machine over its requests and timers.
+///
+///     queued -> starting -> running -> draining -> ended
+///
+/// The main process's death freezes the verdict. Then output may go on for drain_grace, until end of file; the process
+/// group is killed; what the pipes still hold is read; the leader is reaped last. The result is delivered by a timer
+/// that is due at once, so never from inside a request's completion, when nothing of the run is in flight any more.
+class Run final : private OutputOwner, private InputOwner {
+public:
+    explicit Run(ReactorCore& core) noexcept;
+    ~Run() = default;
+
+    void assign(Job job, Handlers handlers, std::uint64_t id);
+    /// Ends it without a launch; the result comes by its handler, in a later pass.
+    void refuse(Error error);
+    void launch();
+
+    void cancel();
+    /// As cancel, but in haste and without telling anybody: the reactor is being destroyed.
+    void abandon();
+    /// The ring is gone: kill and reap by waiting, if the child is ours to kill, and let go of all requests.
+    void forsake(bool kill) noexcept;
+
+    void pause_output(Stream stream) noexcept;
+    void resume_output(Stream stream) noexcept;
+    [[nodiscard]] int signal(int number) const noexcept;
+
+    /// Looks whether the child has left our address space, and if so takes what it wrote and frees its slot.
+    bool collect_launch();
+
+    [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+    [[nodiscard]] JobState state() const noexcept;
+    [[nodiscard]] std::optional<int> pid() const noexcept;
+    [[nodiscard]] std::optional<Usage> usage() const;
+    [[nodiscard]] std::optional<Reason> reason() const noexcept { return reason_; }
+
+private:
+    [[nodiscard]] Expected<void> start_child();
+    void start_requests(StdioSetup setup);
+
+    std::string_view on_output(Stream stream, std::string_view data) noexcept override;
+    void on_output_error(Stream stream, int error_number, bool forwarding) noexcept override;
+    void on_output_end(Stream stream) noexcept override;
+    void on_input(std::string_view data, Instant issued) noexcept override;
+    void on_input_error(int error_number, bool reading) noexcept override;
+    void on_input_end() noexcept override;
+    void on_exit(int result) noexcept;
+    void on_wall_timer(int result) noexcept;
+    void on_end_timer(int result) noexcept;
+    void on_settle(int result) noexcept;
+
+    void record(Stream stream, std::string_view data, Instant time, std::string_view* kept);
+    void strike(Reason reason, Nanoseconds crossed_at) noexcept;
+    void terminate() noexcept;
+    void fail(Error error) noexcept;
+    void judge_time() noexcept;
+    void advance() noexcept;
+    void kill_tree() noexcept;
+    void settle_soon() noexcept;
+    [[nodiscard]] bool in_haste() const noexcept;
+    [[nodiscard]] bool outputs_ended() const noexcept;
+    [[nodiscard]] OutputStream* output_stream(Stream stream) noexcept;
+    [[nodiscard]] Nanoseconds since_zero(Instant time) const noexcept;
+
+    [[nodiscard]] RunResult make_result();
+    void add_exit(RunResult& result);
+    void clear() noexcept;
+
+    ReactorCore& core_;
+    Engine& engine_;
+    std::uint64_t id_ = 0;
+    Job job_{};
+    Handlers handlers_{};
+    JobState state_ = JobState::ended;
+
+    LaunchSlot* slot_ = nullptr;
+    ChildProcess child_{};
+    Bytes host_peak_ = 0;
+    std::optional<Instant> cloned_at_{};
+    std::optional<Instant> zero_{};  // the child's stamp, once it has left our address space
+    std::optional<Instant> exited_at_{};
+    std::optional<Instant> signalled_at_{};
+    std::optional<Nanoseconds> crossed_at_{};
+    std::optional<Reason> reason_{};
+    std::optional<Error> error_{};
+    bool tree_killed_ = false;
+    bool finishing_up_ = false;
+
+    std::optional<CaptureRecorder> recorder_{};
+    InputFeed input_;
+    OutputStream output_;
+    OutputStream error_output_;
+    Bound<Ready, Run, &Run::on_exit> exit_watch_{*this};
+    Bound<Timer, Run, &Run::on_wall_timer> wall_timer_{*this};
+    Bound<Timer, Run, &Run::on_end_timer> end_timer_{*this};
+    Bound<Timer, Run, &Run::on_settle> settle_timer_{*this};
+};
+
+}  // namespace proctor::detail

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include "reactor/stdio_setup.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+namespace proctor::detail {
+
+namespace {
+
+/// A host that was started with stdin, stdout or stderr closed must not find our pipes there: what it prints would go
+/// into a child.
+Expected<UniqueFd> above_stdio(UniqueFd fd) {
+    if (!fd || fd.get() > STDERR_FILENO) {
+        return fd;
+    }
+    UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (!moved) {
+        return failure(Stage::spawn, errno, "no descriptor is left",
+                       "run fewer jobs at once, or raise the limit of open files (ulimit -n)");
+    }
+    return moved;
+}
+
+Expected<UniqueFd> open_file(const std::string& path, int flags, const char* verb) {
+    // O_NONBLOCK for the open alone: a FIFO whose other end nobody holds must not stop the reactor.
+    UniqueFd file(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666));
+    if (!file) {
+        const int error_number = errno;
+        return failure(Stage::io, error_number,
+                       std::string("cannot ") + verb + " " + path + ": " + describe_errno(error_number),
+                       error_number == EMFILE ? "raise the limit of open files (ulimit -n)"
+                                              : "correct the path, or its permissions");
+    }
+    ::fcntl(file.get(), F_SETFL, 0);
+    return above_stdio(std::move(file));
+}
+
+// A FIFO without a writer is at its end at once, which nobody who names one as input wants.
+Expected<UniqueFd> open_input(const std::string& path) {
+    auto file = open_file(path, O_RDONLY, "read");
+    struct stat status {};
+    if (file && ::fstat(file->get(), &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISDIR(status.st_mode))) {
+        return failure(Stage::io, S_ISDIR(status.st_mode) ? EISDIR : EINVAL,
+                       "cannot read " + path + ": it is not a file",
+                       "name a file; a FIFO can be opened by the host and passed by Input::descriptor");
+    }
+    return file;
+}
+
+struct Pipe {
+    UniqueFd reader{};
+    UniqueFd writer{};
+};
+
+Expected<Pipe> make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) < 0) {
+        return failure(Stage::spawn, errno, "no pipe can be made for the child",
+                       "run fewer jobs at once, or raise the limit of open files (ulimit -n)");
+    }
+    auto reader = above_stdio(UniqueFd(ends[0]));
+    auto writer = above_stdio(UniqueFd(ends[1]));
+    if (!reader || !writer) {
+        return tl::unexpected<Error>(std::move((reader ? writer : reader).error()));
+    }
+    return Pipe{std::move(*reader), std::move(*writer)};
+}
+
+/// Collects one job's descriptors.
+class Setup {
+public:
+    Setup(const Job& job, const NullDevice& null, bool nonblock) : job_(job), null_(null), nonblock_(nonblock) {}
+
+    Expected<StdioSetup> make() {
+        return connect_input()
+            .and_then([&] { return connect_output(job_.output, STDOUT, setup_.output); })
+            .and_then([&] { return connect_output(job_.error_output, STDERR, setup_.error_output); })
+            .map([&] {
+                for (const PassedDescriptor& passed : job_.descriptors) {
+                    setup_.moves.push_back({passed.from, passed.to});
+                }
+                return std::move(setup_);
+            });
+    }
+
+private:
+    void give(int from, Stream to) { setup_.moves.push_back({from, to}); }
+    void give(UniqueFd owned, Stream to) {
+        give(owned.get(), to);
+        setup_.childs.push_back(std::move(owned));
+    }
+
+    // The flag belongs to our end alone: a pipe's two ends are two open file descriptions.
+    UniqueFd ours(UniqueFd end) const {
+        if (nonblock_) {
+            ::fcntl(end.get(), F_SETFL, O_NONBLOCK);
+        }
+        return end;
+    }
+
+    Expected<void> connect_input() {
+        switch (job_.input.source()) {
+            case Input::Source::empty: give(null_.for_reading.get(), STDIN); return {};
+            case Input::Source::inherit: give(job_.input.descriptor(), STDIN); return {};
+            case Input::Source::file: {
+                auto file = open_input(job_.input.value());
+                if (!file) {
+                    return tl::unexpected<Error>(std::move(file.error()));
+                }
+                setup_.input_file = std::move(*file);
+                break;
+            }
+            case Input::Source::text:
+            case Input::Source::descriptor:
+            case Input::Source::held_open: break;
+        }
+        auto pipe = make_pipe();
+        if (!pipe) {
+            return tl::unexpected<Error>(std::move(pipe.error()));
+        }
+        give(std::move(pipe->reader), STDIN);
+        setup_.input = ours(std::move(pipe->writer));
+        return {};
+    }
+
+    Expected<void> connect_output(const Output& output, Stream stream, UniqueFd& host_end) {
+        switch (output.sink()) {
+            case Output::Sink::null: give(null_.for_writing.get(), stream); return {};
+            case Output::Sink::inherit: give(output.descriptor(), stream); return {};
+            case Output::Sink::with_output: give(setup_.moves[STDOUT].from, stream); return {};
+            case Output::Sink::file: {
+                auto file = open_file(output.path(), O_WRONLY | O_CREAT | O_TRUNC, "write");
+                if (!file) {
+                    return tl::unexpected<Error>(std::move(file.error()));
+                }
+                give(std::move(*file), stream);
+                return {};
+            }
+            case Output::Sink::capture:
+            case Output::Sink::forward: break;
+        }
+        auto pipe = make_pipe();
+        if (!pipe) {
+            return tl::unexpected<Error>(std::move(pipe.error()));
+        }
+        give(std::move(pipe->writer), stream);
+        host_end = ours(std::move(pipe->reader));
+        return {};
+    }
+
+    const Job& job_;
+    const NullDevice& null_;
+    bool nonblock_;
+    StdioSetup setup_{};
+};
+
+}  // namespace
+
+Expected<NullDevice> NullDevice::open() {
+    auto reading = open_file("/dev/null", O_RDONLY, "read");
+    auto writing = open_file("/dev/null", O_WRONLY, "write");
+    if (!reading || !writing) {
+        Error error = std::move((reading ? writing : reading).error());
+        error.stage = Stage::setup;
+        return tl::unexpected<Error>(std::move(error));
+    }
+    return NullDevice{std::move(*reading), std::move(*writing)};
+}
+
+Expected<StdioSetup> set_up_stdio(const Job& job, const NullDevice& null, bool nonblock) {
+    return Setup(job, null, nonblock).make();
+}
+
+}  // namespace proctor::detail

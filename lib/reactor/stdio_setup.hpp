@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include <proctor/job.hpp>
+
+#include "base/failure.hpp"
+#include "base/unique_fd.hpp"
+#include "process/launch_record.hpp"
+
+namespace proctor::detail {
+
+/// /dev/null, opened once for all jobs of a reactor.
+struct NullDevice {
+    UniqueFd for_reading{};
+    UniqueFd for_writing{};
+
+    [[nodiscard]] static Expected<NullDevice> open();
+};
+
+/// The descriptors of one job: what its child gets, and our ends.
+struct StdioSetup {
+    std::vector<DescriptorMove> moves{};
+    std::vector<UniqueFd> childs{};  ///< the child's ends, to be closed once it is cloned
+
+    UniqueFd input{};       ///< the writing end of stdin, if it is a pipe
+    UniqueFd input_file{};  ///< the file that feeds it, if it is one
+    UniqueFd output{};      ///< the reading end of stdout, if it is captured or forwarded
+    UniqueFd error_output{};
+};
+
+/// Errors: stage spawn where descriptors run out, stage io for a file that cannot be opened.
+[[nodiscard]] Expected<StdioSetup> set_up_stdio(const Job& job, const NullDevice& null, bool nonblock);
+
+}  // namespace proctor::detail
