@@ -14,7 +14,8 @@
 
 namespace proctor {
 
-/// The child's environment: the host's as it is at submit (unless `inherit` is false), less `unset`, plus `set`.
+/// The child's environment: the host's as it is when the job is launched (unless `inherit` is false), less `unset`,
+/// plus `set`.
 struct Environment {
     bool inherit = true;
     std::vector<std::pair<std::string, std::string>> set{};

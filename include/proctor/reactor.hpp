@@ -21,7 +21,8 @@ class ReactorCore;
 }
 
 /// What a job's handlers are told; each may be left out. They run on the reactor's thread, never inside each other and
-/// never inside submit. They may submit, cancel, pause and destroy, but not run the reactor again.
+/// never inside submit. They may submit, cancel, pause and destroy, but not run the reactor again, and not throw: there
+/// is nobody to catch.
 struct Handlers {
     /// Each record as it happens, kept or not. Its bytes are valid until the handler returns.
     std::function<void(const CaptureRecord&)> on_record{};
@@ -53,12 +54,13 @@ public:
     [[nodiscard]] std::optional<Reason> reason() const noexcept;
 
     /// Kills the job's tree (after SIGTERM, if the job has kill_after). Its handler gets the outcome `error` of stage
-    /// `cancelled`. Without effect on a job whose main process is dead already.
+    /// `cancelled`. If the main process is dead already its verdict stands, and only the waiting for output ends.
     void cancel() const;
     /// Sends a signal to the main process. Errors: ESRCH if there is none (any more); EINVAL for a wrong number.
     [[nodiscard]] Result<void> signal(int number) const;
     /// No new read of that stream until it is resumed, so the child meets a full pipe. A read that was under way may
-    /// still deliver one record.
+    /// still deliver one record; and once the main process is dead and its drain_grace over, what the pipe holds is
+    /// delivered.
     void pause_output(Stream stream) const;
     void resume_output(Stream stream) const;
 

@@ -62,6 +62,13 @@ Complaint check_borrowed(int descriptor, const char* what) {
     return {};
 }
 
+Complaint check_path(const std::string& path, const char* what) {
+    if (has_nul(path)) {
+        return complaint(EINVAL, std::string("the path of ") + what + " holds a NUL byte", "name a file");
+    }
+    return {};
+}
+
 Complaint check_output(const Output& output, const char* what, bool may_join) {
     if (output.sink() == Output::Sink::with_output && !may_join) {
         return complaint(EINVAL, "standard output cannot go with itself", "with_output() is for error_output");
@@ -69,12 +76,17 @@ Complaint check_output(const Output& output, const char* what, bool may_join) {
     if (output.sink() == Output::Sink::forward || output.sink() == Output::Sink::inherit) {
         return check_borrowed(output.descriptor(), what);
     }
-    return {};
+    return check_path(output.path(), what);
 }
 
 Complaint check_streams(const Job& job) {
     if (job.input.source() == Input::Source::descriptor || job.input.source() == Input::Source::inherit) {
         if (auto found = check_borrowed(job.input.descriptor(), "standard input")) {
+            return found;
+        }
+    }
+    if (job.input.source() == Input::Source::file) {
+        if (auto found = check_path(job.input.value(), "standard input")) {
             return found;
         }
     }

@@ -140,7 +140,7 @@ void ReactorCore::launch_waiting() {
     while (!retired_ && running_ < options_.max_running && !queue_.empty()) {
         Run* const run = find(queue_.front());
         queue_.pop_front();
-        if (run != nullptr && run->state() == JobState::queued) {
+        if (run != nullptr && run->awaits_launch()) {
             collect_starting();
             ++running_;
             run->launch();

@@ -257,7 +257,7 @@ void Run::fail(Error error) noexcept {
 void Run::cancel() {
     const Error cancelled{Stage::cancelled, ECANCELED, "the job was cancelled", ""};
     if (state_ == JobState::queued) {
-        if (!settle_timer_.armed()) {
+        if (awaits_launch()) {
             refuse(cancelled);
         }
     } else if (exited_at_) {

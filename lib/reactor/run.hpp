@@ -51,6 +51,8 @@ public:
 
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
     [[nodiscard]] JobState state() const noexcept;
+    /// Whether it is to be launched: queued, and not refused or cancelled meanwhile.
+    [[nodiscard]] bool awaits_launch() const noexcept { return state_ == JobState::queued && !error_; }
     [[nodiscard]] std::optional<int> pid() const noexcept;
     [[nodiscard]] std::optional<Usage> usage() const;
     [[nodiscard]] std::optional<Reason> reason() const noexcept { return reason_; }
