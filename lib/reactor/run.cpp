@@ -295,7 +295,8 @@ void Run::advance() noexcept {
         return;
     }
     if (!tree_killed_) {
-        if (outputs_ended() || in_haste()) {
+        // Without kill_after the whole group has had its SIGKILL; with it, others may still be answering the SIGTERM.
+        if (outputs_ended() || (in_haste() && !job_.kill_after)) {
             kill_tree();
         } else if (!end_timer_.armed()) {
             engine_.start(end_timer_, *exited_at_ + job_.drain_grace);

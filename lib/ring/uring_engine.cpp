@@ -233,11 +233,17 @@ Expected<void> UringEngine::pass(Nanoseconds timeout) {
 }
 
 int UringEngine::enter(Nanoseconds timeout) noexcept {
-    __kernel_timespec time = to_timespec(timeout);
     SigpipeGuard guard(!kernel_.write_without_signal && writes_in_flight_ > 0);
-    io_uring_cqe* entry = nullptr;
-    const int status =
-        io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == for_ever ? nullptr : &time, nullptr);
+    int status = 0;
+    if (io_uring_cq_ready(&ring_) > 0) {
+        // Nothing to wait for. The waiting call would leave the deferred work undone then (liburing 2.3), and as the
+        // eventfd is signalled only when that list begins to fill, whoever sleeps on fd() would not be woken again.
+        status = io_uring_submit_and_get_events(&ring_);
+    } else {
+        __kernel_timespec time = to_timespec(timeout);
+        io_uring_cqe* entry = nullptr;
+        status = io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == for_ever ? nullptr : &time, nullptr);
+    }
     if (guard.active() && saw_broken_pipe()) {
         guard.consume();
     }
