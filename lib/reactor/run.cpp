@@ -255,7 +255,7 @@ void Run::fail(Error error) noexcept {
 }
 
 void Run::cancel() {
-    const Error cancelled{Stage::cancelled, ECANCELED, "the job was cancelled", ""};
+    const Error cancelled{Stage::cancelled, 0, "the job was cancelled", ""};
     if (state_ == JobState::queued) {
         if (awaits_launch()) {
             refuse(cancelled);
