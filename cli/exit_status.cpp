@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "exit_status.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace proctor::cli {
+
+namespace {
+
+int error_status(const Error& error) {
+    if (error.stage != Stage::exec) {
+        return failure_status;
+    }
+    switch (error.error_number) {
+        case ENOENT: return error.program_found ? cannot_run_status : not_found_status;
+        case ENOTDIR: return not_found_status;
+        case EACCES:
+        case ENOEXEC:
+        case EISDIR:
+        case ETXTBSY:
+        case ELOOP: return cannot_run_status;
+        default: return failure_status;
+    }
+}
+
+std::string name(int signal) { return fmt::format("signal {} ({})", signal, ::strsignal(signal)); }
+
+std::string describe_signal(int signal) {
+    switch (signal) {
+        case SIGPIPE:
+            // The ordinary end of a command whose reader has had enough; shells say nothing either.
+            return {};
+        case SIGKILL:
+            return fmt::format(
+                "COMMAND was ended by {}, which proctor did not send — look whether the system ran out of "
+                "memory (dmesg), or who sent it",
+                name(signal));
+        case SIGABRT:
+        case SIGBUS:
+        case SIGFPE:
+        case SIGILL:
+        case SIGSEGV:
+            return fmt::format("COMMAND was ended by {}, a fault of its own — run it under a debugger to see where",
+                               name(signal));
+        default: return fmt::format("COMMAND was ended by {}, which proctor did not send", name(signal));
+    }
+}
+
+}  // namespace
+
+int exit_status(const RunResult& result, std::optional<int> stopped_by) {
+    if (result.reason) {
+        return limit_status;
+    }
+    if (stopped_by) {
+        return signal_status_base + *stopped_by;
+    }
+    if (result.error) {
+        return error_status(*result.error);
+    }
+    if (result.signal) {
+        return signal_status_base + *result.signal;
+    }
+    return result.exit_code.value_or(failure_status);
+}
+
+std::string describe_ending(const RunResult& result, std::optional<int> stopped_by) {
+    if (result.reason) {
+        return fmt::format("{}: COMMAND was ended — raise the limit, or leave it out, if it needs more",
+                           verbose_reason(*result.reason));
+    }
+    if (stopped_by) {
+        return fmt::format("told to stop by {}: COMMAND and its processes were ended", name(*stopped_by));
+    }
+    if (result.signal) {
+        return describe_signal(*result.signal);
+    }
+    if (result.exit_code.value_or(0) != 0) {
+        return fmt::format("COMMAND exited with status {}, its own — what it says above, or its manual, tells why",
+                           *result.exit_code);
+    }
+    return {};
+}
+
+}  // namespace proctor::cli

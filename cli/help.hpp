@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace proctor::cli {
+
+/// `proctor --help`
+[[nodiscard]] std::string general_help();
+
+/// `proctor run --help`; the options and their groups are read from `app`.
+[[nodiscard]] std::string run_help(const CLI::App& app);
+
+}  // namespace proctor::cli

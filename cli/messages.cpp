@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "messages.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <sstream>
+#include <string>
+
+#include <fmt/format.h>
+
+namespace proctor::cli {
+
+void tell(std::string_view text) {
+    const std::string line = fmt::format("proctor: {}\n", text);
+    // One write, so that the line stays whole between those of COMMAND.
+    while (::write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
+    }
+}
+
+void tell_misuse(const Error& error) {
+    tell(error.cure.empty() ? error.message : fmt::format("{} — {}", error.message, error.cure));
+}
+
+void tell_failure(const Error& error) {
+    std::ostringstream text;
+    text << error;
+    tell(text.str());
+}
+
+}  // namespace proctor::cli

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+//
+// CLI11 holds the list of options, their help and where their values go. The words are cut and paired before it sees
+// them, because its own cut is not ours: with prefix_command it rejects `-- echo x`, and it takes the `--` of
+// `--result= -- true` for the file.
+#include "options.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <numeric>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <proctor/export.hpp>
+
+#include "help.hpp"
+#include "values.hpp"
+
+namespace proctor::cli {
+
+namespace {
+
+constexpr std::string_view help_cure = "`proctor run --help` lists the options";
+
+Error misuse(std::string message, std::string cure) {
+    return {Stage::setup, EINVAL, std::move(message), std::move(cure)};
+}
+
+// Thrown where CLI11 stands in between.
+struct Misuse {
+    Error error;
+};
+
+// --- The list of options
+
+template <typename T, typename Store>
+CLI::Option* add_value(CLI::App& app, const std::string& name, Result<T> (*parse)(std::string_view), Store store) {
+    return app
+        .add_option_function<std::vector<std::string>>(
+            name,
+            [name, parse, store](const auto& texts) {
+                for (const std::string& text : texts) {
+                    Result<T> value = parse(text);
+                    if (!value) {
+                        throw Misuse{misuse(fmt::format("{}: {}", name, value.error().message), value.error().cure)};
+                    }
+                    store(*value);
+                }
+            })
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false);
+}
+
+Result<std::string> parse_text(std::string_view text) { return std::string(text); }
+
+void add_limits(CLI::App& app, RunRequest& request) {
+    RunLimits& limits = request.job.limits;
+    add_value(app, "--time-limit", parse_duration, [&](const auto& value) { limits.time = value; })
+        ->type_name("D")
+        ->description("wall time, counted from the start of COMMAND")
+        ->group("Limits");
+}
+
+void add_streams(CLI::App& app, RunRequest& request) {
+    const std::string group = "Input and output";
+    CaptureLimits& limits = request.job.capture.limits;
+    add_value(app, "--stdin", parse_text,
+              [&](const auto& path) { request.job.input = path == "-" ? Input::descriptor(0) : Input::file(path); })
+        ->type_name("FILE")
+        ->description("what COMMAND reads; - is proctor's own input\n(default: empty)")
+        ->group(group);
+    add_value(app, "--stdout-lines", parse_count, [&](const auto& value) { limits.max_stdout_lines = value; })
+        ->type_name("N")
+        ->description("pass on the first N lines of its output; the rest is\ndropped and counted, and COMMAND goes on")
+        ->group(group);
+    add_value(app, "--stdout-bytes", parse_size, [&](const auto& value) { limits.max_stdout_bytes = value; })
+        ->type_name("SIZE")
+        ->description("the same by bytes")
+        ->group(group);
+    add_value(app, "--stderr-lines", parse_count, [&](const auto& value) { limits.max_stderr_lines = value; })
+        ->type_name("N")
+        ->description("the same for its error output")
+        ->group(group);
+    add_value(app, "--stderr-bytes", parse_size, [&](const auto& value) { limits.max_stderr_bytes = value; })
+        ->type_name("SIZE")
+        ->description("the same by bytes")
+        ->group(group);
+    add_value(app, "--result", parse_text, [&](const auto& path) { request.result_path = path; })
+        ->type_name("FILE")
+        ->description(
+            "write how it ended as one line of JSON, also if\nproctor failed; - is proctor's output and "
+            "implies\n--quiet")
+        ->group(group);
+    app.add_flag("--quiet", request.quiet, "pass on none of its output, and tell nothing but\nproctor's own failures")
+        ->group(group);
+}
+
+void add_surroundings(CLI::App& app, RunRequest& request, bool& shell) {
+    const std::string group = "Surroundings";
+    Job& job = request.job;
+    add_value(app, "--cwd", parse_text, [&](const auto& path) { job.cwd = path; })
+        ->type_name("DIR")
+        ->description("the directory that it starts in")
+        ->group(group);
+    add_value(app, "--env", parse_variable,
+              [&](const auto& variable) {
+                  auto& set = job.environment.set;
+                  std::erase_if(set, [&](const auto& earlier) { return earlier.first == variable.first; });
+                  set.push_back(variable);
+              })
+        ->type_name("NAME=VALUE")
+        ->description("set a variable of its environment; repeatable")
+        ->group(group);
+    app.add_flag_callback(
+           "--clear-env", [&] { job.environment.inherit = false; }, "start from an empty environment")
+        ->group(group);
+    app.add_flag("--shell", shell, "COMMAND is a text for /bin/sh -c, each ARG its $1, …")->group(group);
+    add_value(app, "--user", parse_user, [&](const auto& user) { job.user = user; })
+        ->type_name("UID[:GID]")
+        ->description("whom it runs as, without supplementary groups (needs\nroot)")
+        ->group(group);
+    app.add_flag("--allow-new-privileges", job.allow_new_privileges, "let set-user-ID programs such as sudo work in it")
+        ->group(group);
+}
+
+void add_ending(CLI::App& app, RunRequest& request) {
+    const std::string group = "Ending";
+    Job& job = request.job;
+    add_value(app, "--kill-after", parse_duration, [&](const auto& value) { job.kill_after = value; })
+        ->type_name("D")
+        ->description("end it by SIGTERM, and by SIGKILL this much later\n(default: SIGKILL at once)")
+        ->group(group);
+    add_value(app, "--drain-grace", parse_duration, [&](const auto& value) { job.drain_grace = value; })
+        ->type_name("D")
+        ->description(
+            "how long after COMMAND's death the processes that it\nleft may hold its output open (default: 100ms)")
+        ->group(group);
+}
+
+// --- Words
+
+// Insertions, deletions and replacements that make one of the other.
+std::size_t edit_distance(std::string_view left, std::string_view right) {
+    std::vector<std::size_t> row(right.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < left.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < right.size(); ++j) {
+            const std::size_t replaced = diagonal + (left[i] == right[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+        }
+    }
+    return row.back();
+}
+
+Error unknown_option(const CLI::App& app, const std::string& name) {
+    std::string nearest;
+    std::size_t nearest_distance = 4;  // farther off, a suggestion is noise
+    for (const CLI::Option* option : app.get_options()) {
+        const std::size_t distance = edit_distance(name, option->get_name());
+        if (distance < nearest_distance && distance < option->get_name().size() / 2) {
+            nearest = option->get_name();
+            nearest_distance = distance;
+        }
+    }
+    return misuse(fmt::format("{}: there is no such option", name),
+                  nearest.empty() ? fmt::format("{}; a COMMAND of that name needs -- before it", help_cure)
+                                  : fmt::format("did you mean {}? {}", nearest, help_cure));
+}
+
+struct SplitWords {
+    std::vector<std::string> options{};  ///< each with its value, as --name=VALUE
+    std::vector<std::string> command{};
+};
+
+Error no_value(const std::string& name) {
+    return misuse(fmt::format("{}: its value is missing", name),
+                  fmt::format("write {0} VALUE, or {0}=VALUE if the value begins with --", name));
+}
+
+// Cuts at COMMAND: the first word that is neither an option nor an option's value, or whatever follows `--`.
+Result<SplitWords> split_words(const CLI::App& app, const std::vector<std::string>& words) {
+    SplitWords split;
+    auto word = words.begin();
+    for (; word != words.end() && word->starts_with('-') && *word != "-"; ++word) {
+        if (*word == "--") {
+            ++word;
+            break;
+        }
+        const std::size_t equals = word->find('=');
+        const std::string name = word->substr(0, equals);
+        const CLI::Option* option = app.get_option_no_throw(name);
+        if (option == nullptr) {
+            return unknown_option(app, name);
+        }
+        const bool takes_value = option->get_expected_max() > 0;
+        if (!takes_value && equals != std::string::npos) {
+            return misuse(fmt::format("{}: it takes no value", name), fmt::format("write {} alone", name));
+        }
+        if (!takes_value || equals != std::string::npos) {
+            if (takes_value && equals + 1 == word->size()) {
+                return no_value(name);
+            }
+            split.options.push_back(*word);
+            continue;
+        }
+        if (++word == words.end() || word->empty() || word->starts_with("--")) {
+            return no_value(name);
+        }
+        split.options.push_back(fmt::format("{}={}", name, *word));
+    }
+    split.command.assign(word, words.end());
+    return split;
+}
+
+// --- Commands
+
+// Calls CLI11, whose own complaints can only be about what split_words let through.
+Result<void> parse(CLI::App& app, std::vector<std::string> options) {
+    std::reverse(options.begin(), options.end());  // it takes them from the back
+    try {
+        app.parse(std::move(options));
+    } catch (const Misuse& wrong) {
+        return wrong.error;
+    } catch (const CLI::ParseError& wrong) {
+        return misuse(wrong.what(), std::string(help_cure));
+    }
+    return {};
+}
+
+Result<Request> read_run(const std::vector<std::string>& words) {
+    RunRequest request;
+    bool shell = false;
+    bool help = false;
+    CLI::App app;
+    app.set_help_flag();
+    add_limits(app, request);
+    add_streams(app, request);
+    add_surroundings(app, request, shell);
+    add_ending(app, request);
+    app.add_flag("-h,--help", help, "show this")->group("Help");
+
+    Result<SplitWords> split = split_words(app, words);
+    if (!split) {
+        return split.error();
+    }
+    const auto asks_for_help = [](const std::string& option) { return option == "-h" || option == "--help"; };
+    if (std::any_of(split->options.begin(), split->options.end(), asks_for_help)) {
+        return Request(TextRequest{run_help(app)});
+    }
+    if (const Result<void> parsed = parse(app, std::move(split->options)); !parsed) {
+        return parsed.error();
+    }
+
+    request.quiet = request.quiet || request.result_path == "-";
+    request.job.argv = std::move(split->command);
+    if (shell && !request.job.argv.empty()) {
+        request.job.shell = std::move(request.job.argv.front());
+        request.job.argv.erase(request.job.argv.begin());
+        if (request.job.shell.empty()) {
+            return misuse("--shell: the text is empty",
+                          "write what /bin/sh shall do, as in: --shell 'make && ./a.out'");
+        }
+    }
+    return Request(std::move(request));
+}
+
+}  // namespace
+
+Result<Request> read_command_line(const std::vector<std::string>& words) {
+    constexpr std::string_view usage = "write: proctor run [options] [--] COMMAND [ARG…]; `proctor --help` tells more";
+    if (words.empty()) {
+        return misuse("nothing to do", std::string(usage));
+    }
+    const std::string& first = words.front();
+    if (first == "run") {
+        return read_run({words.begin() + 1, words.end()});
+    }
+    if (first == "-h" || first == "--help") {
+        return Request(TextRequest{general_help()});
+    }
+    if (first == "--version") {
+        return Request(TextRequest{"proctor " PROCTOR_VERSION "\n"});
+    }
+    return misuse(fmt::format("{}: there is no such {}", first, first.starts_with('-') ? "option" : "command"),
+                  std::string(usage));
+}
+
+}  // namespace proctor::cli

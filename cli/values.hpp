@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <proctor/error.hpp>
+#include <proctor/job.hpp>
+#include <proctor/units.hpp>
+
+/// The values that the command's options take. An Error says in `message` what is wrong with the text and in `cure`
+/// what would be right.
+namespace proctor::cli {
+
+/// "1.5" seconds, a number with us, ms, s, m or h, "1:30" or "1:02:03". What is finer than a nanosecond is dropped.
+[[nodiscard]] Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+/// "4096" bytes, a number with k, K, M, G or T (B may follow; powers of 1000), or with KiB, MiB, GiB or TiB (of 1024).
+/// Fractions of a byte are dropped.
+[[nodiscard]] Result<Bytes> parse_size(std::string_view text);
+
+/// A whole number, 0 or more.
+[[nodiscard]] Result<std::int64_t> parse_count(std::string_view text);
+
+/// "1000" or "1000:100".
+[[nodiscard]] Result<User> parse_user(std::string_view text);
+
+/// "NAME=VALUE"; the value may be empty and may have more equals signs in it.
+[[nodiscard]] Result<std::pair<std::string, std::string>> parse_variable(std::string_view text);
+
+}  // namespace proctor::cli
