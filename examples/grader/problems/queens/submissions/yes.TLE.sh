@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+# Says it more than once.
+yes 92
