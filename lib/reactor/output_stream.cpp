@@ -33,15 +33,9 @@ void OutputStream::finish_up(bool impatient) noexcept {
     }
     state_ = State::ending;
     paused_ = false;
-    if (read_.in_flight()) {
-        // It waits, so the pipe is empty; if data comes quicker than the cancellation, that is taken and no more.
-        budget_ = 0;
-        engine_.cancel(read_);
-        return;
-    }
-    int held = 0;
-    ::ioctl(pipe_.get(), FIONREAD, &held);
-    budget_ = static_cast<std::size_t>(std::max(held, 0));
+    // A read in flight need not have seen what the pipe holds: it may be waiting for a buffer, or data may have come
+    // since. So whatever becomes of it, the pipe is asked afterwards.
+    engine_.cancel(read_);
     if (impatient) {
         engine_.cancel(forward_);
         engine_.cancel(ready_);
@@ -52,6 +46,11 @@ void OutputStream::finish_up(bool impatient) noexcept {
 }
 
 void OutputStream::read_next() noexcept {
+    if (state_ == State::ending && !budget_) {
+        int held = 0;
+        ::ioctl(pipe_.get(), FIONREAD, &held);
+        budget_ = static_cast<std::size_t>(std::max(held, 0));
+    }
     if (budget_ == std::size_t{0}) {
         end();
     } else if (!paused_) {
@@ -65,8 +64,12 @@ void OutputStream::on_read(int result) noexcept {
         wait_for(pipe_.get(), POLLIN);
         return;
     }
+    if (result == -ECANCELED) {
+        read_next();
+        return;
+    }
     if (result <= 0) {
-        if (result < 0 && result != -ECANCELED) {
+        if (result < 0) {
             owner_.on_output_error(stream_, -result, false);
         }
         end();
@@ -119,10 +122,8 @@ void OutputStream::wait_for(int fd, short events) noexcept {
 }
 
 void OutputStream::on_ready(int result) noexcept {
-    if (result == -ECANCELED) {
-        end();
-    } else if (ready_.events == POLLOUT) {
-        forward_next();
+    if (ready_.events == POLLOUT) {
+        result == -ECANCELED ? end() : forward_next();
     } else {
         read_next();
     }
