@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: MIT
+//
+// The command's words and values, without running anything: what each form means, and that all else is refused with a
+// sentence that says what would be right.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "exit_status.hpp"
+#include "options.hpp"
+#include "support.hpp"
+#include "values.hpp"
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+using namespace proctor::literals;
+using namespace proctor::cli;
+using proctor::Error;
+using proctor::Stage;
+
+namespace {
+
+// The part that a run asks for; fails the test if it is anything else.
+RunRequest run_request(std::vector<std::string> words) {
+    words.insert(words.begin(), "run");
+    const auto request = read_command_line(words);
+    REQUIRE_MESSAGE(request, request.error().message);
+    REQUIRE(std::holds_alternative<RunRequest>(*request));
+    return std::get<RunRequest>(*request);
+}
+
+Error misuse(std::vector<std::string> words) {
+    words.insert(words.begin(), "run");
+    const auto request = read_command_line(words);
+    REQUIRE_FALSE(request);
+    return request.error();
+}
+
+std::string text_of(const std::vector<std::string>& words) {
+    const auto request = read_command_line(words);
+    REQUIRE(request);
+    REQUIRE(std::holds_alternative<TextRequest>(*request));
+    return std::get<TextRequest>(*request).text;
+}
+
+using Words = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("durations") {
+    const std::vector<std::pair<const char*, std::chrono::nanoseconds>> table = {
+        {"1", 1s},
+        {"0", 0s},
+        {"1.5", 1500ms},
+        {".5", 500ms},
+        {"007", 7s},
+        {"1.5s", 1500ms},
+        {"10us", 10us},
+        {"200ms", 200ms},
+        {"0.5ms", 500us},
+        {"2m", 2min},
+        {"1.5m", 90s},
+        {"1h", 1h},
+        {"0.25h", 15min},
+        {"1:30", 90s},
+        {"0:05", 5s},
+        {"00:00", 0s},
+        {"90:00", 90min},
+        {"1:02:03", 3723s},
+        {"100:00:00", 100h},
+        {"0.000000001", 1ns},
+        {"0.0000000019", 1ns},
+        {"0.0000000009", 0ns},
+        {"1.9999us", 1999ns},
+        {"0.00000000000027777777777777777777777777777777777777777777777778h", 1ns},
+        {"0.00000000000027777777777777777777777777777777777777777777777777h", 0ns},
+        {"9223372036.854775807", std::chrono::nanoseconds::max()},
+        {"2562047h", 2562047h},
+        {"2562047:47:16", 9223372036s},
+    };
+    for (const auto& row : table) {
+        const char* const text = row.first;
+        INFO(text);
+        const auto parsed = parse_duration(text);
+        REQUIRE_MESSAGE(parsed, parsed.error().message);
+        CHECK(parsed->count() == row.second.count());
+    }
+}
+
+TEST_CASE("what is not a duration is told, with what would be right") {
+    for (const char* text : {"",        " ",      ".",      "1.",    "1.s",   "s",       "1 ",   " 1",    "1 s",
+                             "+1",      "1e3",    "0x10",   "inf",   "nan",   "1,5",     "1S",   "1d",    "1ns",
+                             "1sec",    "1.5.5",  "1:5",    "1:60",  "1:005", ":30",     "1:",   "1::30", "1:02:03:04",
+                             "1:60:00", "1:30.5", "1.5:30", "1:30s", "1x:30", "1x30:20", "1:-5", "1\n",   "٣"}) {
+        INFO(text);
+        const auto parsed = parse_duration(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message == std::string("'").append(text).append("' is not a duration"));
+        CHECK(parsed.error().cure.find("200ms") != std::string::npos);
+    }
+    for (const char* text : {"-1", "-1:30", "-0", "-", "-x"}) {
+        INFO(text);
+        const auto parsed = parse_duration(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message.ends_with("is negative"));
+    }
+    for (const char* text : {"9223372036.854775808", "9223372037", "2562048h", "99999999999999999999", "2562047:47:17",
+                             "153722867281:00", "99999999999999999999:00"}) {
+        INFO(text);
+        const auto parsed = parse_duration(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message.find("too large") != std::string::npos);
+    }
+}
+
+TEST_CASE("sizes") {
+    const std::vector<std::pair<const char*, proctor::Bytes>> table = {
+        {"0", 0},
+        {"4096", 4096},
+        {"1k", 1000},
+        {"1K", 1000},
+        {"1kB", 1000},
+        {"1KB", 1000},
+        {"1M", 1'000'000},
+        {"1MB", 1'000'000},
+        {"1.5M", 1'500'000},
+        {"2G", 2_GB},
+        {"2GB", 2_GB},
+        {"1T", 1'000'000'000'000},
+        {"1TB", 1'000'000'000'000},
+        {"1KiB", 1024},
+        {"64MiB", 64_MiB},
+        {"1GiB", 1_GiB},
+        {"1TiB", 1024_GiB},
+        {"1.5KiB", 1536},
+        {"0.0009765625KiB", 1},
+        {"0.0009765624KiB", 0},
+        {"1.0009k", 1000},
+        {"1.9", 1},
+        {".5k", 500},
+        {"9223372036854775807", std::numeric_limits<proctor::Bytes>::max()},
+        {"9223372036854775807.9", std::numeric_limits<proctor::Bytes>::max()},
+        {"8388607TiB", 8388607 * 1024_GiB},
+    };
+    for (const auto& row : table) {
+        const char* const text = row.first;
+        INFO(text);
+        const auto parsed = parse_size(text);
+        REQUIRE_MESSAGE(parsed, parsed.error().message);
+        CHECK(*parsed == row.second);
+    }
+}
+
+TEST_CASE("what is not a size is told, with what would be right") {
+    for (const char* text :
+         {"",    " ",    ".",   "1.", "k",   "1 k", "1m", "1g",   "1t",    "1b",    "1B",  "1Kib", "1kiB",
+          "1Ki", "1KIB", "1mB", "1P", "1kk", "1e6", "+1", "0x1F", "1,000", "1_000", "12 ", "1s"}) {
+        INFO(text);
+        const auto parsed = parse_size(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message == std::string("'").append(text).append("' is not a size"));
+        CHECK(parsed.error().cure.find("64MiB") != std::string::npos);
+    }
+    for (const char* text : {"9223372036854775808", "8388608TiB", "9223372036854775.808k", "99999999999999999999T"}) {
+        INFO(text);
+        const auto parsed = parse_size(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message.find("too large") != std::string::npos);
+    }
+    CHECK(parse_size("-1k").error().message == "'-1k' is negative");
+}
+
+TEST_CASE("counts") {
+    CHECK(*parse_count("0") == 0);
+    CHECK(*parse_count("10") == 10);
+    CHECK(*parse_count("9223372036854775807") == std::numeric_limits<std::int64_t>::max());
+    CHECK(parse_count("9223372036854775808").error().message.find("too large") != std::string::npos);
+    CHECK(parse_count("-3").error().message == "'-3' is negative");
+    for (const char* text : {"", "1.5", "1k", " 1", "x", "+1"}) {
+        INFO(text);
+        REQUIRE_FALSE(parse_count(text));
+        CHECK(parse_count(text).error().cure == "write a whole number, 0 or more");
+    }
+}
+
+TEST_CASE("users") {
+    CHECK(parse_user("1000")->uid == 1000);
+    CHECK_FALSE(parse_user("1000")->gid);
+    CHECK(parse_user("0:0")->gid == 0U);
+    CHECK(parse_user("4294967294:7")->uid == 4294967294U);
+    for (const char* text : {"", "nobody", "1000:", ":1000", "-1", "4294967295", "1000:4294967295",
+                             "99999999999999999999", "1000:users", "1:2:3", "1.5", " 1"}) {
+        INFO(text);
+        REQUIRE_FALSE(parse_user(text));
+        CHECK(parse_user(text).error().cure.find("id -u") != std::string::npos);
+    }
+}
+
+TEST_CASE("variables") {
+    using Variable = std::pair<std::string, std::string>;
+    CHECK(*parse_variable("A=1") == Variable("A", "1"));
+    CHECK(*parse_variable("A=") == Variable("A", ""));
+    CHECK(*parse_variable("A=b=c") == Variable("A", "b=c"));
+    for (const char* text : {"", "A", "=1", "="}) {
+        INFO(text);
+        REQUIRE_FALSE(parse_variable(text));
+        CHECK(parse_variable(text).error().cure.find("NAME=VALUE") != std::string::npos);
+    }
+}
+
+TEST_CASE("options stop at COMMAND, and what follows is COMMAND's") {
+    const std::vector<std::pair<Words, Words>> table = {
+        {{"echo", "x"}, {"echo", "x"}},
+        {{"--", "echo", "x"}, {"echo", "x"}},
+        {{"echo", "--", "x"}, {"echo", "--", "x"}},
+        {{"--", "--", "x"}, {"--", "x"}},
+        {{"--quiet", "echo", "--quiet", "--help", "-h", "--no-such"}, {"echo", "--quiet", "--help", "-h", "--no-such"}},
+        {{"--time-limit", "1", "echo", "--time-limit"}, {"echo", "--time-limit"}},
+        {{"--time-limit=1", "--", "--weird-name"}, {"--weird-name"}},
+        {{"-", "x"}, {"-", "x"}},
+        {{"", "x"}, {"", "x"}},
+        {{"--result=--", "true"}, {"true"}},
+        {{"--quiet", "--"}, {}},
+        {{"--quiet"}, {}},
+        {{}, {}},
+    };
+    for (const auto& [words, command] : table) {
+        CHECK(run_request(words).job.argv == command);
+    }
+}
+
+TEST_CASE("both forms of an option's value mean the same") {
+    for (const Words& words : {Words{"--time-limit", "200ms", "--result", "r.json", "--env", "A=b=c", "--", "true"},
+                               Words{"--time-limit=200ms", "--result=r.json", "--env=A=b=c", "true"}}) {
+        const RunRequest request = run_request(words);
+        CHECK(request.job.limits.time->count() == (200ms / 1ns));
+        CHECK(request.result_path == "r.json");
+        REQUIRE(request.job.environment.set.size() == 1);
+        CHECK(request.job.environment.set[0] == std::pair("A"s, "b=c"s));
+        CHECK(request.job.argv == Words{"true"});
+    }
+}
+
+TEST_CASE("each option lands in the job") {
+    const RunRequest request = run_request({"--stdin",
+                                            "in.txt",
+                                            "--stdout-lines",
+                                            "1",
+                                            "--stdout-bytes",
+                                            "2k",
+                                            "--stderr-lines",
+                                            "3",
+                                            "--stderr-bytes",
+                                            "4KiB",
+                                            "--cwd",
+                                            "/tmp",
+                                            "--env",
+                                            "A=1",
+                                            "--env",
+                                            "B=",
+                                            "--clear-env",
+                                            "--kill-after",
+                                            "2",
+                                            "--drain-grace",
+                                            "1ms",
+                                            "--user",
+                                            "7:8",
+                                            "--allow-new-privileges",
+                                            "prog",
+                                            "arg"});
+    const proctor::Job& job = request.job;
+    CHECK(job.input.source() == proctor::Input::Source::file);
+    CHECK(job.input.value() == "in.txt");
+    CHECK(job.capture.limits.max_stdout_lines == 1);
+    CHECK(job.capture.limits.max_stdout_bytes == 2000);
+    CHECK(job.capture.limits.max_stderr_lines == 3);
+    CHECK(job.capture.limits.max_stderr_bytes == 4096);
+    CHECK(job.cwd == "/tmp");
+    CHECK_FALSE(job.environment.inherit);
+    REQUIRE(job.environment.set.size() == 2);
+    CHECK(job.environment.set[1] == std::pair("B"s, ""s));
+    CHECK(job.kill_after->count() == (2s / 1ns));
+    CHECK(job.drain_grace.count() == (1ms / 1ns));
+    REQUIRE(job.user);
+    CHECK(job.user->uid == 7);
+    CHECK(job.user->gid == 8U);
+    CHECK(job.allow_new_privileges);
+    CHECK(job.argv == Words{"prog", "arg"});
+    CHECK_FALSE(request.quiet);
+    CHECK_FALSE(request.result_path);
+}
+
+TEST_CASE("without options the job is the library's default") {
+    const RunRequest request = run_request({"true"});
+    CHECK(request.job.input.source() == proctor::Input::Source::empty);
+    CHECK_FALSE(request.job.limits.time);
+    CHECK_FALSE(request.job.kill_after);
+    CHECK_FALSE(request.job.capture.limits.max_stdout_bytes);
+    CHECK(request.job.environment.inherit);
+    CHECK(request.job.drain_grace.count() == (100ms / 1ns));
+    CHECK_FALSE(request.job.user);
+    CHECK_FALSE(request.job.allow_new_privileges);
+    CHECK(request.job.shell.empty());
+}
+
+TEST_CASE("a dash is proctor's own stream") {
+    CHECK(run_request({"--stdin", "-", "true"}).job.input.source() == proctor::Input::Source::descriptor);
+    CHECK(run_request({"--stdin=-", "true"}).job.input.descriptor() == 0);
+    const RunRequest request = run_request({"--result", "-", "true"});
+    CHECK(request.result_path == "-");
+    CHECK(request.quiet);
+}
+
+TEST_CASE("an option that is given twice counts by its last value") {
+    CHECK(run_request({"--time-limit", "1", "--time-limit", "2", "true"}).job.limits.time->count() == (2s / 1ns));
+}
+
+TEST_CASE("values keep their odd characters") {
+    const RunRequest request = run_request({"--env=A=[1,2]", "--env", "B=\"q\" 'q' {} %%", "--cwd=[a,b]", "true"});
+    REQUIRE(request.job.environment.set.size() == 2);
+    CHECK(request.job.environment.set[0].second == "[1,2]");
+    CHECK(request.job.environment.set[1].second == "\"q\" 'q' {} %%");
+    CHECK(request.job.cwd == "[a,b]");
+    CHECK(*run_request({"--result=[x]", "true"}).result_path == "[x]");
+}
+
+TEST_CASE("with --shell the first word is the text and the others its arguments") {
+    const RunRequest request = run_request({"--shell", "echo $1", "a", "b"});
+    CHECK(request.job.shell == "echo $1");
+    CHECK(request.job.argv == Words{"a", "b"});
+    CHECK(misuse({"--shell", ""}).message.find("empty") != std::string::npos);
+    CHECK(run_request({"--shell"}).job.shell.empty());
+}
+
+TEST_CASE("misuse is told, with what would be right") {
+    struct Row {
+        Words words;
+        const char* message;
+        const char* cure;
+    };
+    const std::vector<Row> table = {
+        {{"--time-limit=", "true"}, "--time-limit: its value is missing", "--time-limit VALUE"},
+        {{"--time-limit", "", "true"}, "--time-limit: its value is missing", "--time-limit VALUE"},
+        {{"--result=", "--", "true"}, "--result: its value is missing", "--result VALUE"},
+        {{"--result", "--", "true"}, "--result: its value is missing", "--result=VALUE if the value begins with --"},
+        {{"--stdin", "--quiet", "true"}, "--stdin: its value is missing", "--stdin=VALUE"},
+        {{"--cwd"}, "--cwd: its value is missing", "--cwd VALUE"},
+        {{"--env=", "true"}, "--env: its value is missing", "--env VALUE"},
+        {{"--quiet=yes", "true"}, "--quiet: it takes no value", "write --quiet alone"},
+        {{"--quiet=", "true"}, "--quiet: it takes no value", "write --quiet alone"},
+        {{"--help=x", "true"}, "--help: it takes no value", "write --help alone"},
+        {{"--timelimit", "1", "true"}, "--timelimit: there is no such option", "did you mean --time-limit?"},
+        {{"--time_limit=1", "true"}, "--time_limit: there is no such option", "did you mean --time-limit?"},
+        {{"-quiet", "true"}, "-quiet: there is no such option", "did you mean --quiet?"},
+        {{"--qiet", "true"}, "--qiet: there is no such option", "did you mean --quiet?"},
+        {{"--no-such-thing", "true"}, "--no-such-thing: there is no such option", "proctor run --help"},
+        {{"-x", "true"}, "-x: there is no such option", "-- before it"},
+        {{"---", "true"}, "---: there is no such option", "proctor run --help"},
+        {{"--=1", "true"}, "--: there is no such option", "proctor run --help"},
+        {{"-=1", "true"}, "-: there is no such option", "proctor run --help"},
+        {{"--time", "1", "true"}, "--time: there is no such option", "proctor run --help"},
+        {{"--time-limit", "soon", "true"}, "--time-limit: 'soon' is not a duration", "1.5"},
+        {{"--time-limit", "-1", "true"}, "--time-limit: '-1' is negative", "1.5"},
+        {{"--kill-after=1x", "true"}, "--kill-after: '1x' is not a duration", "1.5"},
+        {{"--stdout-bytes=1Q", "true"}, "--stdout-bytes: '1Q' is not a size", "KiB"},
+        {{"--stderr-lines=1.5", "true"}, "--stderr-lines: '1.5' is not a whole number", "whole number"},
+        {{"--env", "A", "true"}, "--env: 'A' is not a variable with its value", "NAME=VALUE"},
+        {{"--user", "root", "true"}, "--user: 'root' is not a user", "id -u"},
+        {{"--time-limit=1", "--time-limit=x", "true"}, "--time-limit: 'x' is not a duration", "1.5"},
+    };
+    for (const Row& row : table) {
+        const Error error = misuse(row.words);
+        INFO(error.message, " — ", error.cure);
+        CHECK(error.message == row.message);
+        CHECK(error.cure.find(row.cure) != std::string::npos);
+    }
+}
+
+TEST_CASE("the first word has to be run, --help or --version") {
+    CHECK(text_of({"--version"}) == "proctor " PROCTOR_VERSION "\n");
+    CHECK(text_of({"--help"}).find("Usage: proctor run [options] [--] COMMAND [ARG...]") != std::string::npos);
+    CHECK(text_of({"-h"}) == text_of({"--help"}));
+    for (const Words& words : {Words{}, Words{""}, Words{"rum"}, Words{"--verbose"}, Words{"--", "run"}}) {
+        const auto request = read_command_line(words);
+        REQUIRE_FALSE(request);
+        CHECK(request.error().cure.find("proctor run [options]") != std::string::npos);
+    }
+}
+
+TEST_CASE("the help names every option, fits a screen's width, and ends with examples") {
+    const std::string help = text_of({"run", "--help"});
+    CHECK(text_of({"run", "--quiet", "-h", "true"}) == help);
+    for (const char* option :
+         {"--time-limit D", "--stdin FILE", "--stdout-lines N", "--stdout-bytes SIZE", "--stderr-lines N",
+          "--stderr-bytes SIZE", "--result FILE", "--quiet", "--cwd DIR", "--env NAME=VALUE", "--clear-env",
+          "--kill-after D", "--drain-grace D", "--shell", "--user UID[:GID]", "--allow-new-privileges", "-h,--help"}) {
+        INFO(option);
+        CHECK(help.find("\n  "s + option + " ") != std::string::npos);
+    }
+    std::size_t begin = 0;
+    std::size_t lines = 0;
+    for (std::size_t end = 0; (end = help.find('\n', begin)) != std::string::npos; begin = end + 1, ++lines) {
+        std::size_t columns = 0;
+        for (const char byte : help.substr(begin, end - begin)) {
+            columns += (byte & 0xc0) == 0x80 ? 0 : 1;
+        }
+        INFO(help.substr(begin, end - begin));
+        CHECK(columns <= 80);
+    }
+    CHECK(begin == help.size());
+    CHECK(lines <= 72);
+    const std::string examples = help.substr(help.find("\nExamples:\n"));
+    CHECK(examples.find("proctor run --time-limit 2 -- ./solution") != std::string::npos);
+}
+
+TEST_CASE("exit status: 124 if and only if there is a reason") {
+    proctor::RunResult result;
+    result.outcome = proctor::Outcome::fail;
+    result.signal = 9;
+    result.returncode = -9;
+    CHECK(exit_status(result, std::nullopt) == 137);
+    CHECK(exit_status(result, 2) == 130);
+    result.reason = proctor::Reason::time_limit;
+    CHECK(exit_status(result, std::nullopt) == 124);
+    CHECK(exit_status(result, 2) == 124);
+
+    result = {};
+    result.outcome = proctor::Outcome::fail;
+    result.exit_code = 124;
+    CHECK(exit_status(result, std::nullopt) == 124);  // COMMAND's own; the result tells them apart
+    result.exit_code = 3;
+    CHECK(exit_status(result, std::nullopt) == 3);
+    result.exit_code = 0;
+    CHECK(exit_status(result, std::nullopt) == 0);
+    CHECK(exit_status(result, 15) == 143);
+}
+
+TEST_CASE("exit status of what proctor could not do") {
+    struct Row {
+        Stage stage;
+        int error_number;
+        bool program_found;
+        int status;
+    };
+    const std::vector<Row> table = {
+        {Stage::exec, ENOENT, false, 127}, {Stage::exec, ENOTDIR, true, 127}, {Stage::exec, ENOENT, true, 126},
+        {Stage::exec, EACCES, true, 126},  {Stage::exec, ENOEXEC, true, 126}, {Stage::exec, EISDIR, true, 126},
+        {Stage::exec, ETXTBSY, true, 126}, {Stage::exec, ELOOP, true, 126},   {Stage::exec, E2BIG, true, 125},
+        {Stage::exec, ENOMEM, true, 125},  {Stage::chdir, ENOENT, true, 125}, {Stage::chdir, EACCES, true, 125},
+        {Stage::setup, EINVAL, true, 125}, {Stage::io, ENOENT, true, 125},    {Stage::spawn, EAGAIN, true, 125},
+        {Stage::cancelled, 0, true, 125},  {Stage::wait, ECHILD, true, 125},
+    };
+    for (const Row& row : table) {
+        proctor::RunResult result;
+        result.error = Error{row.stage, row.error_number, "m", "c", row.program_found};
+        INFO(proctor::to_string(row.stage), " ", row.error_number);
+        CHECK(exit_status(result, std::nullopt) == row.status);
+    }
+}
+
+TEST_CASE("every ending but success and SIGPIPE has something to tell") {
+    proctor::RunResult result;
+    result.outcome = proctor::Outcome::pass;
+    result.exit_code = 0;
+    CHECK(describe_ending(result, std::nullopt).empty());
+    result.outcome = proctor::Outcome::fail;
+    result.exit_code = 3;
+    CHECK(describe_ending(result, std::nullopt).find("status 3") != std::string::npos);
+    result.exit_code.reset();
+    result.signal = 11;
+    CHECK(describe_ending(result, std::nullopt).find("signal 11 (Segmentation fault)") != std::string::npos);
+    result.signal = 13;
+    CHECK(describe_ending(result, std::nullopt).empty());
+    result.signal = 15;
+    CHECK(describe_ending(result, std::nullopt).find("signal 15") != std::string::npos);
+    result.signal = 9;
+    CHECK(describe_ending(result, std::nullopt).find("out of memory") != std::string::npos);
+    result.reason = proctor::Reason::time_limit;
+    CHECK(describe_ending(result, std::nullopt).starts_with("Time limit exceeded"));
+    result.reason.reset();
+    CHECK(describe_ending(result, 2).find("signal 2 (Interrupt)") != std::string::npos);
+}

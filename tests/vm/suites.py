@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The suites of a build folder, as Meson would start them, and what Meson's log says about a run of one."""
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from kernels import Unavailable, cache_directory
+
+PACKAGES = "qemu-system-x86 busybox-static"
+PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev libsimdjson-dev'
+
+
+class Suite:
+    def __init__(self, test):
+        self.name = test["name"]
+        self.command = test["cmd"]
+        self.environment = test["env"]
+        self.limit = test["timeout"]
+
+
+def in_library(source, commands):
+    """Runs commands after tools/lib.sh has been read; False if one fails."""
+    script = f'source "$0/tools/lib.sh"; {commands}'
+    return subprocess.run(["bash", "-c", script, str(source)], stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def install(source, emulator):
+    if not (shutil.which(emulator) and shutil.which("busybox")):
+        in_library(source, f"install_packages {PACKAGES}")
+    for program in (emulator, "busybox"):
+        if not shutil.which(program):
+            raise Unavailable(f"there is no {program} (Debian: {PACKAGES})")
+
+
+def build(source):
+    """A build folder of this source tree, in the cache, brought up to date."""
+    name = hashlib.sha256(os.fsencode(source)).hexdigest()[:12]
+    directory = cache_directory() / f"build-{name}"
+    print(f"== building in {directory}", flush=True)
+    options = "-Dtests=enabled -Dcli=enabled -Dexamples=disabled -Dbench=disabled"
+    if not in_library(source, f"install_packages {PACKAGES_TO_BUILD}; configure '{directory}' {options} >&2; "
+                              f"ninja -C '{directory}' >&2"):
+        sys.exit("the build failed")
+    return directory
+
+
+def read_suites(directory, patterns):
+    """The suites of a build folder whose names match, all of them without a pattern; and the patterns without any."""
+    try:
+        tests = json.loads((Path(directory) / "meson-info/intro-tests.json").read_bytes())
+    except FileNotFoundError:
+        tests = []
+    # Scripts that look at the sources or at the compiler say nothing about a kernel.
+    suites = [Suite(test) for test in tests if os.path.basename(test["cmd"][0]) == test["name"]
+              and test["name"].endswith("_test")]
+    if not patterns:
+        return suites, []
+    matched = {pattern: fnmatch.filter((suite.name for suite in suites), pattern) for pattern in patterns}
+    chosen = {name for names in matched.values() for name in names}
+    return [suite for suite in suites if suite.name in chosen], [p for p, names in matched.items() if not names]
+
+
+def log_entry(run, kernel):
+    """A run as a line of Meson's testlog.json, with the kernel besides."""
+    if run.status is None:
+        result = "TIMEOUT"
+    else:
+        result = {0: "OK", 77: "SKIP"}.get(run.status, "FAIL")
+    return {"name": run.suite, "stdout": run.output, "result": result, "starttime": run.started,
+            "duration": run.seconds, "returncode": run.status, "kernel": kernel}
