@@ -43,7 +43,7 @@ struct Error {
 };
 
 PROCTOR_API bool operator==(const Error& left, const Error& right);
-/// "exec: No such file or directory (errno 2): … — cure"
+/// "exec: there is no program nosuch (errno 2, No such file or directory) — install it, or correct its name or PATH"
 PROCTOR_API std::ostream& operator<<(std::ostream& out, const Error& error);
 
 /// Either a T or the Error that says why there is none. Look before you reach in: `*result` and `result->` on an error

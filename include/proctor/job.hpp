@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,7 +30,8 @@ struct PassedDescriptor {
     int to = -1;
 };
 
-/// Whom the child runs as; it needs the right to change (CAP_SETUID, CAP_SETGID). Supplementary groups are exactly
+/// Whom the child runs as. Its environment stays as Environment says, so set HOME and PATH; `cwd` is entered with the
+/// host's rights. It needs the right to change (CAP_SETUID, CAP_SETGID). Supplementary groups are exactly
 /// `groups`. Such a job is started with the reactor waiting for its execve (clone(2), CLONE_VFORK).
 struct User {
     unsigned uid = 0;
@@ -41,7 +43,7 @@ struct User {
 struct ResourceLimits {
     std::optional<Bytes> core = 0;
     std::optional<Bytes> file_size{};
-    std::optional<Bytes> open_files{};  ///< a count
+    std::optional<std::int64_t> open_files{};  ///< a count
     std::optional<Bytes> stack{};
 };
 

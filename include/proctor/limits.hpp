@@ -12,14 +12,16 @@ namespace proctor {
 
 /// What a run may use. A limit that is not set does not exist; zero or negative is an error of stage setup.
 struct RunLimits {
-    /// Wall time from the successful execve of the main process (CLOCK_MONOTONIC: setting the clock changes nothing).
+    /// Wall time from the successful execve of the main process (CLOCK_MONOTONIC: setting the clock changes nothing)
+    /// until the reactor saw it dead; a host that is stopped or busy in a handler sees late. At most a hundred years.
     std::optional<std::chrono::nanoseconds> time{};
 };
 
-/// The seed's older name.
+/// An older name.
 using Limits [[deprecated("say RunLimits")]] = RunLimits;
 
-/// Why proctor ended a run. The first limit that was crossed wins.
+/// Why proctor ended a run. The first limit that was crossed wins. In this version only time_limit occurs; the other
+/// names are fixed already, so that a switch over them stays complete.
 enum class Reason : unsigned char {
     time_limit,
     cpu_limit,

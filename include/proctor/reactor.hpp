@@ -89,8 +89,9 @@ private:
 };
 
 struct ReactorOptions {
-    /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000.
-    unsigned max_running = 256;
+    /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000. Each takes up to four
+    /// descriptors, and a few more while it starts: the default fits the usual limit of 1,024 (ulimit -n).
+    unsigned max_running = 128;
     /// Start every child with the reactor's thread suspended until its execve (CLONE_VFORK): slower, but the only way
     /// that valgrind understands.
     bool suspend_while_starting = false;
@@ -120,7 +121,8 @@ public:
     Result<void> run_once(std::chrono::nanoseconds timeout = std::chrono::nanoseconds(-1));
 
     /// A descriptor that polls readable when run_once() has something to do, so that the reactor can be nested in
-    /// another loop. The reactor's own: do not read, write or close it.
+    /// another loop. The reactor's own: do not read, write or close it. -1 if it is asked by another thread than the
+    /// one that runs the reactor.
     [[nodiscard]] int fd();
 
     /// Jobs that have not ended.

@@ -31,9 +31,10 @@ struct Usage {
     /// Processor time in user mode and in the kernel, of the main process and of those it waited for, from clone on.
     std::chrono::nanoseconds utime{};
     std::chrono::nanoseconds stime{};
-    /// Peak of resident memory; null where nothing can be said about it.
+    /// Peak of resident memory; null where nothing can be said about it. A child's ru_maxrss begins at the host's own
+    /// peak when it was started, so only a child that exceeded that has a number.
     std::optional<Bytes> mem{};
-    /// Most processes alive at once; null where nothing can be said about it.
+    /// Most processes alive at once; null, since nothing counts them yet.
     std::optional<int> proc{};
 };
 

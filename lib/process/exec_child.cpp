@@ -150,6 +150,7 @@ long try_execute(LaunchRecord& record, const char* path) {
         raw::call(__NR_clock_gettime, CLOCK_MONOTONIC, address(&time));
         record.stamp_ns = time.tv_sec * 1'000'000'000 + time.tv_nsec;
         const long status = raw::call(__NR_execve, address(path), address(record.argv), address(record.environment));
+        record.stamp_ns = 0;  // whoever kills it now has killed what never ran
         if (status != -ETXTBSY || tries >= most_tries ||
             (tries >= blind_tries && !another_launch_holds_descriptors(record))) {
             return status;
@@ -180,11 +181,13 @@ bool any_candidate_exists(const LaunchRecord& record) {
             give_up(record, ChildStep::exec, status);
         }
     }
-    if (forbidden) {
-        give_up(record, ChildStep::exec, -EACCES);
-    }
     record.program_found = any_candidate_exists(record);
     const bool searched = record.candidates[0] != nullptr && record.candidates[1] != nullptr;
+    // A directory of PATH that may not be entered says nothing of the program.
+    if (forbidden && (record.program_found || !searched)) {
+        record.program_found = true;
+        give_up(record, ChildStep::exec, -EACCES);
+    }
     give_up(record, ChildStep::exec, searched ? -ENOENT : status);
 }
 

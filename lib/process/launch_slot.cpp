@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <iterator>
 #include <limits>
 #include <string_view>
 
@@ -119,12 +120,17 @@ void LaunchSlot::prepare_environment(const Job& job) {
             strings_.add(*each);
         }
     }
-    for (const auto& [name, value] : job.environment.set) {
-        strings_.begin();
-        strings_.add_part(name);
-        strings_.add_part("=");
-        strings_.add_part(value);
-        strings_.end();
+    const auto& variables = job.environment.set;
+    for (auto each = variables.begin(); each != variables.end(); ++each) {
+        // Of a name that is set twice the last counts: getenv(3) in the child would find the first.
+        const auto same_name = [&](const auto& later) { return later.first == each->first; };
+        if (std::none_of(std::next(each), variables.end(), same_name)) {
+            strings_.begin();
+            strings_.add_part(each->first);
+            strings_.add_part("=");
+            strings_.add_part(each->second);
+            strings_.end();
+        }
     }
     strings_.end_list();
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <cassert>
 #include <cerrno>
@@ -42,7 +43,18 @@ void InputFeed::open_descriptor(UniqueFd pipe, int source, UniqueFd opened) noex
     begin(std::move(pipe));
     source_ = source;
     opened_ = std::move(opened);
-    read_next();
+    struct stat status {};
+    if (opened_ && ::fstat(source_, &status) == 0 && S_ISFIFO(status.st_mode)) {
+        wait_for(source_, POLLIN);  // until somebody has opened it for writing, a read would say end of file
+    } else {
+        read_next();
+    }
+}
+
+void InputFeed::wait_for(int fd, short events) noexcept {
+    ready_.fd = fd;
+    ready_.events = events;
+    engine_.start(ready_);
 }
 
 void InputFeed::stop() noexcept {
@@ -69,9 +81,7 @@ void InputFeed::on_read(int result) noexcept {
         rest_ = piece_;
         write_next();
     } else if (result == -EAGAIN || result == -EINTR) {
-        ready_.fd = source_;
-        ready_.events = POLLIN;
-        engine_.start(ready_);
+        wait_for(source_, POLLIN);
     } else {
         if (result < 0) {
             owner_.on_input_error(-result, true);
@@ -97,9 +107,7 @@ void InputFeed::on_written(int result) noexcept {
     if (stopped_) {
         end();
     } else if (result == -EAGAIN || result == -EINTR) {
-        ready_.fd = pipe_.get();
-        ready_.events = POLLOUT;
-        engine_.start(ready_);
+        wait_for(pipe_.get(), POLLOUT);
     } else if (result < 0) {
         if (result != -EPIPE) {
             owner_.on_input_error(-result, false);

@@ -64,6 +64,7 @@ private:
     void on_read(int result) noexcept;
     void on_written(int result) noexcept;
     void on_ready(int result) noexcept;
+    void wait_for(int fd, short events) noexcept;
     void close_writer() noexcept;
     void end() noexcept;
 

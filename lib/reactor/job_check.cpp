@@ -144,7 +144,22 @@ Complaint check_capture(const CaptureLimits& limits) {
     return {};
 }
 
+Complaint check_user(const User& user) {
+    // To setresuid(2) and setresgid(2) it means "leave as it is", so a failed look-up would run a stranger as root.
+    constexpr unsigned nobody_meant = std::numeric_limits<unsigned>::max();
+    const bool bad_group = std::find(user.groups.begin(), user.groups.end(), nobody_meant) != user.groups.end();
+    if (user.uid == nobody_meant || user.gid == nobody_meant || bad_group) {
+        return complaint(EINVAL, "a user or group is 4294967295, which is no id", "look at where the id comes from");
+    }
+    return {};
+}
+
 Complaint check_process(const Job& job) {
+    if (job.user) {
+        if (auto found = check_user(*job.user)) {
+            return found;
+        }
+    }
     if (job.nice && (*job.nice < -20 || *job.nice > 19)) {
         return complaint(EINVAL, "nice is " + std::to_string(*job.nice), "it goes from -20 to 19");
     }

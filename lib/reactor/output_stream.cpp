@@ -15,9 +15,14 @@ void OutputStream::open(UniqueFd pipe, int forward_to) noexcept {
     pipe_ = std::move(pipe);
     forward_to_ = forward_to;
     state_ = State::open;
-    paused_ = false;
-    budget_.reset();
     read_next();
+}
+
+void OutputStream::reset() noexcept {
+    assert(state_ == State::ended && idle());
+    paused_ = false;
+    impatient_ = false;
+    budget_.reset();
 }
 
 void OutputStream::resume() noexcept {
@@ -32,11 +37,11 @@ void OutputStream::finish_up(bool impatient) noexcept {
         return;
     }
     state_ = State::ending;
-    paused_ = false;
     // A read in flight need not have seen what the pipe holds: it may be waiting for a buffer, or data may have come
     // since. So whatever becomes of it, the pipe is asked afterwards.
     engine_.cancel(read_);
     if (impatient) {
+        impatient_ = true;
         engine_.cancel(forward_);
         engine_.cancel(ready_);
     }
@@ -53,7 +58,7 @@ void OutputStream::read_next() noexcept {
     }
     if (budget_ == std::size_t{0}) {
         end();
-    } else if (!paused_) {
+    } else if (!paused_ || state_ == State::ending) {
         read_.fd = pipe_.get();
         engine_.start(read_);
     }
@@ -79,8 +84,10 @@ void OutputStream::on_read(int result) noexcept {
     if (budget_) {
         *budget_ -= std::min(*budget_, data.size());
     }
+    delivering_ = true;
     const std::string_view passed_on = owner_.on_output(stream_, data);
-    if (forward_to_ >= 0 && !passed_on.empty()) {
+    delivering_ = false;
+    if (forward_to_ >= 0 && !passed_on.empty() && !impatient_) {
         to_forward_.assign(passed_on);
         forwarded_ = 0;
         forward_next();
@@ -90,6 +97,10 @@ void OutputStream::on_read(int result) noexcept {
 }
 
 void OutputStream::forward_next() noexcept {
+    if (impatient_) {
+        read_next();
+        return;
+    }
     forward_.fd = forward_to_;
     forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
     engine_.start(forward_);
@@ -103,16 +114,16 @@ void OutputStream::on_forwarded(int result) noexcept {
         } else {
             read_next();
         }
-        return;
-    }
-    if (result == -EAGAIN || result == -EINTR) {
+    } else if (result == -ECANCELED) {
+        read_next();  // given up; what the pipe holds is still recorded
+    } else if (result == -EAGAIN || result == -EINTR) {
         wait_for(forward_to_, POLLOUT);
-        return;
+    } else {
+        if (result != -EPIPE) {
+            owner_.on_output_error(stream_, -result, true);
+        }
+        end();  // closes the pipe: the child meets SIGPIPE, as it would if it wrote there itself
     }
-    if (result != -EPIPE && result != -ECANCELED) {
-        owner_.on_output_error(stream_, -result, true);
-    }
-    end();  // closes the pipe: the child meets SIGPIPE, as it would if it wrote there itself
 }
 
 void OutputStream::wait_for(int fd, short events) noexcept {
@@ -121,15 +132,17 @@ void OutputStream::wait_for(int fd, short events) noexcept {
     engine_.start(ready_);
 }
 
-void OutputStream::on_ready(int result) noexcept {
+void OutputStream::on_ready(int /*result*/) noexcept {
     if (ready_.events == POLLOUT) {
-        result == -ECANCELED ? end() : forward_next();
+        forward_next();
     } else {
         read_next();
     }
 }
 
-bool OutputStream::idle() const noexcept { return !read_.in_flight() && !forward_.in_flight() && !ready_.in_flight(); }
+bool OutputStream::idle() const noexcept {
+    return !delivering_ && !read_.in_flight() && !forward_.in_flight() && !ready_.in_flight();
+}
 
 void OutputStream::end() noexcept {
     assert(idle());

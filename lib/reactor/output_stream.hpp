@@ -36,12 +36,15 @@ public:
 
     /// `forward_to` is -1 or borrowed.
     void open(UniqueFd pipe, int forward_to) noexcept;
+    /// May come before open(), and from inside on_output().
     void pause() noexcept { paused_ = true; }
     void resume() noexcept;
 
-    /// Only strangers can hold the pipe any more: take what it holds now, paused or not, then end. If `impatient`, give
-    /// up a forward that nobody takes.
+    /// Only strangers can hold the pipe any more: take what it holds now, paused or not, then end. If `impatient`,
+    /// forward no more. May come again, in more haste, and from inside on_output().
     void finish_up(bool impatient) noexcept;
+    /// Ready for another run.
+    void reset() noexcept;
 
     void forsake() noexcept {
         read_.forsake();
@@ -68,6 +71,8 @@ private:
     Stream stream_;
     State state_ = State::ended;
     bool paused_ = false;
+    bool impatient_ = false;
+    bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
     int forward_to_ = -1;
     UniqueFd pipe_{};
     std::optional<std::size_t> budget_{};  // what may still be read, once finishing up

@@ -64,7 +64,7 @@ namespace {
 template <typename Answer, typename Ask>
 Answer ask_run(const std::weak_ptr<detail::ReactorCore>& weak, std::uint64_t id, Answer otherwise, Ask ask) {
     const auto core = weak.lock();
-    detail::Run* const run = core ? core->find(id) : nullptr;
+    detail::Run* const run = core && !core->is_forked_copy() ? core->find(id) : nullptr;
     if (run == nullptr) {
         return otherwise;
     }
@@ -75,7 +75,7 @@ Answer ask_run(const std::weak_ptr<detail::ReactorCore>& weak, std::uint64_t id,
 template <typename Act>
 void tell_run(const std::weak_ptr<detail::ReactorCore>& weak, std::uint64_t id, Act act) {
     const auto core = weak.lock();
-    if (detail::Run* const run = core ? core->find(id) : nullptr; run != nullptr) {
+    if (detail::Run* const run = core && !core->is_forked_copy() ? core->find(id) : nullptr; run != nullptr) {
         act(*run);
         core->flush_outside_pass();
     }
@@ -106,7 +106,7 @@ void JobHandle::cancel() const {
 Result<void> JobHandle::signal(int number) const {
     const int status = ask_run(core_, id_, -ESRCH, [&](const detail::Run& run) { return run.signal(number); });
     if (status < 0) {
-        return Error{Stage::io, -status, "the signal cannot be sent: " + detail::describe_errno(-status),
+        return Error{Stage::io, -status, "the signal cannot be sent",
                      status == -ESRCH ? "the job is not running" : "name a signal from 1 to 64"};
     }
     return {};

@@ -87,7 +87,13 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
 
 ReactorCore::~ReactorCore() = default;
 
+// Such a copy shares the ring's memory with the host, so it must not even prepare a request.
+bool ReactorCore::is_forked_copy() const noexcept { return process_ != ::getpid(); }
+
 JobHandle ReactorCore::submit(Job job, Handlers handlers) {
+    if (is_forked_copy()) {
+        return {};
+    }
     Run& run = free_run();
     const std::uint64_t id = run.id();
     ++live_;
@@ -133,6 +139,9 @@ void ReactorCore::recycle(Run& run, bool was_running) {
     if (was_running) {
         --running_;
         launch_waiting();
+    } else if (queue_.size() > 2 * live_ + 64) {
+        // Jobs that were cancelled before their turn leave their ids behind.
+        std::erase_if(queue_, [&](std::uint64_t id) { return find(id) == nullptr; });
     }
 }
 
@@ -161,6 +170,11 @@ void ReactorCore::collect_starting() {
 }
 
 Expected<void> ReactorCore::claim() {
+    if (is_forked_copy()) {
+        return failure(Stage::setup, EPERM,
+                       "the reactor belongs to the process that made it, and this is a forked copy",
+                       "make a reactor after fork");
+    }
     const std::thread::id caller = std::this_thread::get_id();
     if (owner_ == std::thread::id()) {
         if (auto bound = engine_->bind(); !bound) {
@@ -219,7 +233,7 @@ Expected<void> ReactorCore::run_once(Nanoseconds timeout) {
 }
 
 int ReactorCore::fd() {
-    if (owner_ != std::thread::id() && owner_ != std::this_thread::get_id()) {
+    if (is_forked_copy() || (owner_ != std::thread::id() && owner_ != std::this_thread::get_id())) {
         return -1;
     }
     if (owner_ == std::thread::id() && !claim()) {
@@ -231,13 +245,16 @@ int ReactorCore::fd() {
 }
 
 void ReactorCore::flush_outside_pass() noexcept {
-    if (!in_pass_ && owner_ == std::this_thread::get_id()) {
+    if (!in_pass_ && owner_ == std::this_thread::get_id() && !is_forked_copy()) {
         // What cannot be handed over now is handed over by the next pass, which also tells what is wrong.
         (void)engine_->flush();
     }
 }
 
 void ReactorCore::cancel_all() {
+    if (is_forked_copy()) {
+        return;
+    }
     for (const auto& run : runs_) {
         if (run->state() != JobState::ended) {
             run->cancel();
@@ -247,6 +264,10 @@ void ReactorCore::cancel_all() {
 }
 
 Expected<Watch> ReactorCore::watch(int descriptor, std::function<void()> on_readable) {
+    if (is_forked_copy()) {
+        return failure(Stage::setup, EPERM, "this is a forked copy of the process that made the reactor",
+                       "make a reactor after fork");
+    }
     struct stat status {};
     if (::fstat(descriptor, &status) < 0) {
         return failure(Stage::io, errno, "descriptor " + std::to_string(descriptor) + " cannot be watched",
@@ -272,6 +293,11 @@ void ReactorCore::unwatch(std::uint64_t id) {
     if (found == watchers_.end()) {
         return;
     }
+    if (is_forked_copy()) {
+        found->second->forsake();
+        watchers_.erase(found);
+        return;
+    }
     if (found->second->stop()) {
         watchers_.erase(found);
     }
@@ -286,7 +312,7 @@ void ReactorCore::retire() {
 }
 
 void ReactorCore::shut_down() noexcept {
-    if (process_ != ::getpid()) {
+    if (is_forked_copy()) {
         // A copy that the host has forked: the children are not ours to kill, and the ring is not ours to enter.
         forsake_all();
         return;
@@ -310,7 +336,7 @@ void ReactorCore::shut_down() noexcept {
 void ReactorCore::forsake_all() noexcept {
     engine_->close();
     for (const auto& run : runs_) {
-        run->forsake(process_ == ::getpid());
+        run->forsake(!is_forked_copy());
     }
     for (const auto& [id, watcher] : watchers_) {
         watcher->forsake();

@@ -69,6 +69,8 @@ public:
     /// Hands over what a handle's call has started, if no pass will.
     void flush_outside_pass() noexcept;
 
+    [[nodiscard]] bool is_forked_copy() const noexcept;
+
     // The runs' side.
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
     [[nodiscard]] Launcher& launcher() noexcept { return launcher_; }

@@ -167,8 +167,7 @@ void Run::record(Stream stream, std::string_view data, Instant time, std::string
 void Run::on_output_error(Stream stream, int error_number, bool forwarding) noexcept {
     const std::string name = stream == STDOUT ? "standard output" : "standard error";
     fail({Stage::io, error_number,
-          forwarding ? "the child's " + name + " cannot be passed on: " + describe_errno(error_number)
-                     : "the child's " + name + " cannot be read: " + describe_errno(error_number),
+          forwarding ? "the child's " + name + " cannot be passed on" : "the child's " + name + " cannot be read",
           forwarding ? "look at what the descriptor leads to: a full disk, or one that is not open for writing" : ""});
     terminate();
 }
@@ -177,15 +176,18 @@ void Run::on_output_end(Stream /*stream*/) noexcept { advance(); }
 
 void Run::on_input_error(int error_number, bool reading) noexcept {
     fail({Stage::io, error_number,
-          reading ? "the job's input cannot be read: " + describe_errno(error_number)
-                  : "the child's standard input cannot be written: " + describe_errno(error_number),
+          reading ? "the job's input cannot be read" : "the child's standard input cannot be written",
           reading ? "name a file or descriptor that can be read" : ""});
     terminate();
 }
 
 void Run::on_input_end() noexcept { advance(); }
 
-void Run::on_exit(int /*result*/) noexcept {
+void Run::on_exit(int result) noexcept {
+    if (result < 0) {
+        fail({Stage::wait, -result, "the child cannot be watched", ""});
+        child_.signal_group(SIGKILL);  // or the reaping would wait for a living child
+    }
     exited_at_ = now();
     state_ = JobState::draining;
     engine_.cancel(wall_timer_);
@@ -263,11 +265,7 @@ void Run::cancel() {
     } else if (exited_at_) {
         // Its verdict stands; only the waiting for output ends.
         kill_tree();
-        if (!finishing_up_) {
-            finishing_up_ = true;
-            output_.finish_up(true);
-            error_output_.finish_up(true);
-        }
+        finish_up(true);
         advance();
     } else if (!reason_ && child_) {
         fail(cancelled);
@@ -325,11 +323,14 @@ void Run::on_end_timer(int /*result*/) noexcept {
         child_.signal_group(SIGKILL);  // kill_after is over
     } else if (!tree_killed_) {
         kill_tree();
-    } else if (!finishing_up_) {
-        finishing_up_ = true;
-        output_.finish_up(in_haste());
-        error_output_.finish_up(in_haste());
+    } else {
+        finish_up(in_haste());
     }
+}
+
+void Run::finish_up(bool impatient) noexcept {
+    output_.finish_up(impatient);
+    error_output_.finish_up(impatient);
 }
 
 void Run::settle_soon() noexcept {
@@ -367,7 +368,8 @@ void Run::clear() noexcept {
     reason_.reset();
     error_.reset();
     tree_killed_ = false;
-    finishing_up_ = false;
+    output_.reset();
+    error_output_.reset();
     recorder_.reset();
 }
 

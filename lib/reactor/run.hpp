@@ -79,6 +79,7 @@ private:
     void judge_time() noexcept;
     void advance() noexcept;
     void kill_tree() noexcept;
+    void finish_up(bool impatient) noexcept;
     void settle_soon() noexcept;
     [[nodiscard]] bool in_haste() const noexcept;
     [[nodiscard]] bool outputs_ended() const noexcept;
@@ -107,7 +108,6 @@ private:
     std::optional<Reason> reason_{};
     std::optional<Error> error_{};
     bool tree_killed_ = false;
-    bool finishing_up_ = false;
 
     std::optional<CaptureRecorder> recorder_{};
     InputFeed input_;

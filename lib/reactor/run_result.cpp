@@ -38,8 +38,6 @@ RunResult Run::make_result() {
 }
 
 void Run::add_exit(RunResult& result) {
-    result.sources.containment = "tree";
-    result.sources.kill = "group";
     const auto status = child_.reap();
     if (!status) {
         fail(status.error());
@@ -48,6 +46,8 @@ void Run::add_exit(RunResult& result) {
     if (!zero_) {
         return;  // it never ran: what was reaped is our own half-made child
     }
+    result.sources.containment = "tree";
+    result.sources.kill = "group";
     if (status->signal != 0) {
         result.signal = status->signal;
         result.returncode = -status->signal;

@@ -31,8 +31,7 @@ Expected<UniqueFd> open_file(const std::string& path, int flags, const char* ver
     UniqueFd file(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666));
     if (!file) {
         const int error_number = errno;
-        return failure(Stage::io, error_number,
-                       std::string("cannot ") + verb + " " + path + ": " + describe_errno(error_number),
+        return failure(Stage::io, error_number, std::string("cannot ") + verb + " " + path,
                        error_number == EMFILE ? "raise the limit of open files (ulimit -n)"
                                               : "correct the path, or its permissions");
     }
@@ -40,14 +39,11 @@ Expected<UniqueFd> open_file(const std::string& path, int flags, const char* ver
     return above_stdio(std::move(file));
 }
 
-// A FIFO without a writer is at its end at once, which nobody who names one as input wants.
 Expected<UniqueFd> open_input(const std::string& path) {
     auto file = open_file(path, O_RDONLY, "read");
     struct stat status {};
-    if (file && ::fstat(file->get(), &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISDIR(status.st_mode))) {
-        return failure(Stage::io, S_ISDIR(status.st_mode) ? EISDIR : EINVAL,
-                       "cannot read " + path + ": it is not a file",
-                       "name a file; a FIFO can be opened by the host and passed by Input::descriptor");
+    if (file && ::fstat(file->get(), &status) == 0 && S_ISDIR(status.st_mode)) {
+        return failure(Stage::io, EISDIR, "cannot read " + path, "name a file");
     }
     return file;
 }
