@@ -86,6 +86,7 @@ TEST_CASE("a job that is submitted between passes wakes a loop that sleeps on th
 TEST_CASE("what is done between passes reaches a loop that sleeps on the descriptor") {
     Reactor reactor = support::make_reactor();
     bool ended = false;
+    bool paused = false;
     proctor::JobHandle handle;
     SUBCASE("cancel") {
         REQUIRE(reactor.fd() >= 0);
@@ -102,7 +103,6 @@ TEST_CASE("what is done between passes reaches a loop that sleeps on the descrip
         handle.cancel();
     }
     SUBCASE("resume") {
-        bool paused = false;
         handle = reactor.submit(script("fill 1 1000000"), {.on_record =
                                                                [&](const proctor::CaptureRecord&) {
                                                                    if (!paused) handle.pause_output(STDOUT);

@@ -127,13 +127,13 @@ TEST_CASE("handlers of different jobs are never inside each other") {
 
 TEST_CASE("a handler may cancel other jobs and drop its own handle") {
     Reactor reactor = support::make_reactor();
-    std::vector<std::unique_ptr<JobHandle>> handles;
+    std::vector<std::unique_ptr<JobHandle>> handles(20);
     int cancelled = 0;
-    for (int i = 0; i < 20; ++i) {
-        handles.push_back(std::make_unique<JobHandle>(reactor.submit(script("pause"), [&, i](RunResult&& result) {
-            handles[static_cast<std::size_t>(i)].reset();
+    for (auto& own : handles) {
+        own = std::make_unique<JobHandle>(reactor.submit(script("pause"), [&](RunResult&& result) {
+            own.reset();
             if (result.error && result.error->stage == Stage::cancelled) ++cancelled;
-        })));
+        }));
     }
     reactor.submit(script("print go"), {.on_record = [&](const CaptureRecord&) {
                        for (const auto& handle : handles) handle->cancel();

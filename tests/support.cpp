@@ -140,7 +140,7 @@ TempDir::~TempDir() {
 }
 
 std::string TempDir::write(std::string_view name, std::string_view content, unsigned mode) const {
-    const std::string path = file(name);
+    std::string path = file(name);
     const Fd fd = open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fchmod(fd.get(), mode) != 0) give_up("fchmod");
     write_all(fd.get(), content);

@@ -19,7 +19,6 @@ install_packages() {
         return
     fi
     for package in "$@"; do
-        # The name may belong to an alternative that provides it, such as pkgconf for pkg-config.
         if [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
             missing+=("$package")
         fi
