@@ -28,6 +28,9 @@ PYTHON_LEFT_OUT = {"dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_da
 
 MERGED = ("bin", "sbin", "lib", "lib64")
 
+# Where the room mounts something over what the archive has.
+HIDDEN = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/")
+
 
 class Archive:
     """A cpio archive in the "newc" form, written as it grows."""
@@ -87,7 +90,10 @@ class Room:
 
     def add_program(self, path):
         """Adds a program, or any file, and the libraries that it is linked with."""
-        self.archive.add_file(path, self.inside(os.path.abspath(path)))
+        place = self.inside(os.path.abspath(path))
+        if place.startswith(HIDDEN):
+            raise Unavailable(f"{path} would be hidden in the room; the build folder is where it can be")
+        self.archive.add_file(path, place)
         with open(path, "rb") as file:
             start = file.read(4)
         if start != b"\x7fELF":
@@ -124,8 +130,8 @@ class Room:
         self.add_tree(library.strip(), PYTHON_LEFT_OUT)
 
     def add_suite(self, suite):
-        """Adds a suite: what it is started with, and what its environment names."""
-        for word in (*suite.command, *suite.environment.values()):
+        """Adds a suite, what it needs and how it is started."""
+        for word in suite.needs():
             if not os.path.isabs(word):
                 continue
             if os.path.isfile(word):
@@ -135,7 +141,7 @@ class Room:
         for name in PROGRAMS.get(suite.name, ()):
             self.add_named(name)
         variables = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",
-                     "PROCTOR_ROOM_CGROUP": "/sys/fs/cgroup/proctor/tests",
+                     "PROCTOR_ROOM_CGROUP": "/sys/fs/cgroup/proctor/tests", "PROCTOR_REPEAT_DIVISOR": "50",
                      **{name: self.inside(value) for name, value in suite.environment.items()}}
         words = ["exec", "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
                  *(self.inside(word) for word in suite.command)]

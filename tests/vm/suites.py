@@ -6,13 +6,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from shlex import quote
 
 from kernels import Unavailable, cache_directory
 
 PACKAGES = "qemu-system-x86 busybox-static"
 PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev libsimdjson-dev'
+
+
+class BuildFailure(Exception):
+    """The suites cannot be built; the compiler has said why."""
 
 
 class Suite:
@@ -21,6 +25,11 @@ class Suite:
         self.command = test["cmd"]
         self.environment = test["env"]
         self.limit = test["timeout"]
+
+    def needs(self):
+        """What it is started with, and the files that its environment names."""
+        # This one names folders; the libraries are found by looking at the programs.
+        return [*self.command, *(value for name, value in self.environment.items() if name != "LD_LIBRARY_PATH")]
 
 
 def in_library(source, commands):
@@ -37,15 +46,19 @@ def install(source, emulator):
             raise Unavailable(f"there is no {program} (Debian: {PACKAGES})")
 
 
-def build(source):
-    """A build folder of this source tree, in the cache, brought up to date."""
+def build(source, patterns):
+    """A build folder of this source tree, in the cache, in which the suites that match are up to date."""
     name = hashlib.sha256(os.fsencode(source)).hexdigest()[:12]
     directory = cache_directory() / f"build-{name}"
     print(f"== building in {directory}", flush=True)
     options = "-Dtests=enabled -Dcli=enabled -Dexamples=disabled -Dbench=disabled"
-    if not in_library(source, f"install_packages {PACKAGES_TO_BUILD}; configure '{directory}' {options} >&2; "
-                              f"ninja -C '{directory}' >&2"):
-        sys.exit("the build failed")
+    if not in_library(source, f"install_packages {PACKAGES_TO_BUILD}; configure {quote(str(directory))} {options}"):
+        raise BuildFailure("the build folder cannot be configured")
+    wanted, _ = read_suites(directory, patterns)
+    words = {word for suite in wanted for word in suite.needs()}
+    targets = [quote(os.path.relpath(word, directory)) for word in sorted(words) if word.startswith(f"{directory}/")]
+    if targets and not in_library(source, f"ninja -C {quote(str(directory))} {' '.join(targets)}"):
+        raise BuildFailure("the suites cannot be built")
     return directory
 
 
