@@ -11,6 +11,7 @@
 #include <csignal>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -326,6 +327,19 @@ TEST_CASE("memory is told only where it exceeds what the host had at the start o
     REQUIRE(large.usage->mem.has_value());
     CHECK(*large.usage->mem >= wanted);
     CHECK(large.sources.mem == "maxrss");
+}
+
+TEST_CASE("memory that the host takes while its jobs start is not told as theirs") {
+    Reactor reactor = support::make_reactor({.max_running = 16});
+    std::vector<RunResult> kept;
+    for (int i = 0; i < 500; ++i) {
+        reactor.submit(script("fill 1 100000"), [&](RunResult&& result) { kept.push_back(std::move(result)); });
+    }
+    REQUIRE(reactor.run());
+    int told = 0;
+    for (const RunResult& result : kept) told += result.usage && result.usage->mem ? 1 : 0;
+    CHECK(kept.size() == 500);
+    CHECK(told == 0);
 }
 
 TEST_CASE("the result names its mechanisms") {

@@ -74,16 +74,14 @@ void InputFeed::read_next() noexcept {
 }
 
 void InputFeed::on_read(int result) noexcept {
-    if (stopped_) {
-        end();
-    } else if (result > 0) {
+    if (!stopped_ && result > 0) {
         piece_.assign(read_.data.data(), read_.data.size());
         rest_ = piece_;
         write_next();
-    } else if (result == -EAGAIN || result == -EINTR) {
+    } else if (!stopped_ && (result == -EAGAIN || result == -EINTR)) {
         wait_for(source_, POLLIN);
     } else {
-        if (result < 0) {
+        if (!stopped_ && result < 0) {
             owner_.on_input_error(-result, true);
         }
         end();
@@ -104,20 +102,16 @@ void InputFeed::on_written(int result) noexcept {
         rest_.remove_prefix(accepted);
         owner_.on_input(data, issued_);
     }
-    if (stopped_) {
-        end();
-    } else if (result == -EAGAIN || result == -EINTR) {
+    if (!stopped_ && (result == -EAGAIN || result == -EINTR)) {
         wait_for(pipe_.get(), POLLOUT);
-    } else if (result < 0) {
-        if (result != -EPIPE) {
-            owner_.on_input_error(-result, false);
-        }
-        end();
-    } else if (!rest_.empty()) {
+    } else if (!stopped_ && result >= 0 && !rest_.empty()) {
         write_next();
-    } else if (source_ >= 0) {
+    } else if (!stopped_ && result >= 0 && source_ >= 0) {
         read_next();
     } else {
+        if (!stopped_ && result < 0 && result != -EPIPE) {
+            owner_.on_input_error(-result, false);
+        }
         end();
     }
 }

@@ -20,8 +20,8 @@ public:
     ~BufferPool();
 
     static constexpr unsigned group = 0;
-    static constexpr unsigned count = 64;           // a power of two, as the kernel wants it
-    static constexpr std::size_t size = 64 * 1024;  // what a pipe holds, so that one read empties it
+    static constexpr unsigned count = 64;                        // a power of two, as the kernel wants it
+    static constexpr std::size_t size = std::size_t{64} * 1024;  // what a pipe holds, so that one read empties it
 
     [[nodiscard]] Expected<void> create(io_uring& ring);
 

@@ -12,7 +12,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from kernels import Unavailable
+from suites import BuildFailure
 
 # The programs of this machine that a suite starts, by the suite's name. The shell is always there; a program that this
 # machine does not have is missing in the room too, and then the suite skips what needs it. What else a Linux has is
@@ -92,7 +92,7 @@ class Room:
         """Adds a program, or any file, and the libraries that it is linked with."""
         place = self.inside(os.path.abspath(path))
         if place.startswith(HIDDEN):
-            raise Unavailable(f"{path} would be hidden in the room; the build folder is where it can be")
+            raise BuildFailure(f"{path} would be hidden in the room; the build folder is where it can be")
         self.archive.add_file(path, place)
         with open(path, "rb") as file:
             start = file.read(4)
@@ -152,7 +152,7 @@ class Room:
 def libraries_of(program):
     listing = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     if "not found" in listing:
-        raise Unavailable(f"{program} needs a library that this machine does not have")
+        raise BuildFailure(f"{program} needs a library that this machine does not have")
     # "libc.so.6 => /lib/…/libc.so.6 (0x…)", and the loader without an arrow.
     return re.findall(r"^\t(?:.* => )?(/\S+) \(0x", listing, re.M)
 

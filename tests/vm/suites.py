@@ -16,7 +16,7 @@ PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev libsimdjson-dev'
 
 
 class BuildFailure(Exception):
-    """The suites cannot be built; the compiler has said why."""
+    """The suites cannot be built, or not be brought into the room."""
 
 
 class Suite:
