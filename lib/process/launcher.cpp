@@ -62,13 +62,13 @@ tl::unexpected<Error> clone_failure(int error_number) {
     }
 }
 
-Bytes own_peak() noexcept {
+}  // namespace
+
+Bytes host_peak() noexcept {
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
     return Bytes{usage.ru_maxrss} * 1024;
 }
-
-}  // namespace
 
 Launcher::Launcher(bool always_suspend) noexcept : always_suspend_(always_suspend) {
     rlimit limit{};
@@ -108,7 +108,6 @@ Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<D
     slot.prepare(job, std::move(moves), open_files_soft_, open_files_hard_);
     slot.record_.alive = 1;
     Child child;
-    child.host_peak = own_peak();
     unsigned long flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD;
     if (always_suspend_ || job.user) {
         flags |= CLONE_VFORK;

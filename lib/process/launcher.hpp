@@ -67,8 +67,10 @@ private:
 struct Child {
     pid_t pid = -1;
     UniqueFd pidfd{};
-    Bytes host_peak = 0;  ///< ru_maxrss of the host at that moment, where the child's begins
 };
+
+/// ru_maxrss of this process. A child's begins where it stands at the child's execve, so it is asked after that.
+[[nodiscard]] Bytes host_peak() noexcept;
 
 /// Starts processes by clone(CLONE_VM | CLONE_PIDFD) without CLONE_VFORK: the host goes on while the child sets itself
 /// up and execs. fork is never used, since its price grows with the host's memory.

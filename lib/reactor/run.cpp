@@ -76,7 +76,6 @@ Expected<void> Run::start_child() {
     }
     slot_ = *slot;
     child_ = ChildProcess(child->pid, std::move(child->pidfd), core_.kernel().signal_group_by_pidfd);
-    host_peak_ = child->host_peak;
     cloned_at_ = now();
     core_.note_starting(*this);
     start_requests(std::move(*setup));
@@ -121,6 +120,7 @@ bool Run::collect_launch() {
         return false;
     }
     zero_ = slot_->stamp();
+    host_peak_ = host_peak();
     if (auto failed = slot_->child_error(job_)) {
         zero_.reset();
         fail(std::move(*failed));
