@@ -65,12 +65,12 @@ void Watcher::on_ready(int result) noexcept {
 ReactorCore::ReactorCore(const ReactorOptions& options, const KernelFeatures& kernel)
     : options_(options), kernel_(kernel), process_(::getpid()), launcher_(options.suspend_while_starting) {}
 
-Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions& options) {
+Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions& options,
+                                                                    const KernelFeatures& kernel) {
     if (options.max_running < 1 || options.max_running > most_running) {
         return failure(Stage::setup, EINVAL, "max_running is " + std::to_string(options.max_running),
                        "it goes from 1 to " + std::to_string(most_running));
     }
-    const KernelFeatures kernel = probe_kernel();
     auto engine = UringEngine::create(options.max_running * requests_per_run, kernel);
     if (!engine) {
         return tl::unexpected<Error>(std::move(engine.error()));

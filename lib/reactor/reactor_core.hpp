@@ -45,7 +45,9 @@ private:
 /// What is behind a Reactor: owns the engine, the runs and the watchers, and lets as many jobs run as may.
 class ReactorCore : public std::enable_shared_from_this<ReactorCore> {
 public:
-    [[nodiscard]] static Expected<std::shared_ptr<ReactorCore>> create(const ReactorOptions& options);
+    /// A kernel other than the running one may be pretended, if it offers less.
+    [[nodiscard]] static Expected<std::shared_ptr<ReactorCore>> create(const ReactorOptions& options,
+                                                                       const KernelFeatures& kernel = probe_kernel());
     ReactorCore(const ReactorCore&) = delete;
     ReactorCore& operator=(const ReactorCore&) = delete;
     ~ReactorCore();

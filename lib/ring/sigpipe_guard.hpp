@@ -36,8 +36,6 @@ public:
         }
     }
 
-    [[nodiscard]] bool active() const noexcept { return active_; }
-
     /// To be called after the ring has been entered. One that was pending before is the host's and stays.
     void consume() noexcept {
         if (!active_ || was_pending_) {

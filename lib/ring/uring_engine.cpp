@@ -94,7 +94,10 @@ UringEngine::~UringEngine() { close(); }
 
 void UringEngine::close() noexcept {
     if (created_) {
+        // The exit does deferred work, so a write that waited for room may be tried again.
+        SigpipeGuard guard(!kernel_.write_without_signal && writes_in_flight_ > 0);
         io_uring_queue_exit(&ring_);
+        guard.consume();
         created_ = false;
     }
 }
@@ -244,22 +247,9 @@ int UringEngine::enter(Nanoseconds timeout) noexcept {
         io_uring_cqe* entry = nullptr;
         status = io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == for_ever ? nullptr : &time, nullptr);
     }
-    if (guard.active() && saw_broken_pipe()) {
-        guard.consume();
-    }
+    // Whatever has completed: the signal may come in an entry before the one that brings the completion (6.1, 6.12).
+    guard.consume();
     return status;
-}
-
-// Whether a write may have raised SIGPIPE in this entry: its completion is among those that are ready, or did not fit.
-bool UringEngine::saw_broken_pipe() noexcept {
-    unsigned head = 0;
-    io_uring_cqe* entry = nullptr;
-    io_uring_for_each_cqe(&ring_, head, entry) {
-        if (entry->res == -EPIPE) {
-            return true;
-        }
-    }
-    return io_uring_cq_has_overflow(&ring_);
 }
 
 Nanoseconds UringEngine::until_next_event(Nanoseconds timeout) const noexcept {

@@ -49,7 +49,6 @@ private:
     void hand_over(io_uring_sqe& slot, Operation& operation) noexcept;
     void retry_waiting() noexcept;
     [[nodiscard]] int enter(Nanoseconds timeout) noexcept;
-    [[nodiscard]] bool saw_broken_pipe() noexcept;
     void dispatch(const io_uring_cqe& entry) noexcept;
     void dispatch_ready() noexcept;
     void complete(Operation& operation, int result) noexcept;
