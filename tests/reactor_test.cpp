@@ -109,6 +109,18 @@ TEST_CASE("a handler may submit the next job, thousands deep, and is never calle
     CHECK(ended == 4000);
 }
 
+TEST_CASE("a job may be submitted with handlers of any form, or none") {
+    Reactor reactor = support::make_reactor();
+    int ends = 0;
+    reactor.submit(script("exit 0"));
+    reactor.submit(script("exit 0"), {});
+    reactor.submit(script("exit 0"), {.on_end = [&](RunResult&&) { ++ends; }});
+    reactor.submit(script("exit 0"), [&](const RunResult&) { ++ends; });
+    reactor.submit(script("exit 0"), std::function<void(RunResult&&)>([&](RunResult&&) { ++ends; }));
+    REQUIRE(reactor.run());
+    CHECK(ends == 3);
+}
+
 TEST_CASE("handlers of different jobs are never inside each other") {
     Reactor reactor = support::make_reactor();
     int depth = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -111,8 +112,12 @@ public:
     ~Reactor();
 
     /// Never fails: a job that cannot be run ends with the outcome `error`, by its handler, from the next pass.
-    JobHandle submit(Job job, Handlers handlers);
-    JobHandle submit(Job job, std::function<void(RunResult&&)> on_end = {});
+    JobHandle submit(Job job, Handlers handlers = {});
+    /// With the handler of the end alone: anything that can be called with a result.
+    template <std::invocable<RunResult&&> OnEnd>
+    JobHandle submit(Job job, OnEnd on_end) {
+        return submit(std::move(job), Handlers{.on_record = {}, .on_end = std::move(on_end)});
+    }
 
     /// Runs until no job is left. Errors: called from another thread than before, or from inside a handler.
     Result<void> run();

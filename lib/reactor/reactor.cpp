@@ -40,10 +40,6 @@ Reactor::~Reactor() {
 
 JobHandle Reactor::submit(Job job, Handlers handlers) { return core_->submit(std::move(job), std::move(handlers)); }
 
-JobHandle Reactor::submit(Job job, std::function<void(RunResult&&)> on_end) {
-    return submit(std::move(job), Handlers{.on_record = {}, .on_end = std::move(on_end)});
-}
-
 Result<void> Reactor::run() { return detail::to_result(core_->run()); }
 
 Result<void> Reactor::run_once(std::chrono::nanoseconds timeout) { return detail::to_result(core_->run_once(timeout)); }

@@ -94,8 +94,9 @@ JobHandle ReactorCore::submit(Job job, Handlers handlers) {
     if (is_forked_copy()) {
         return {};
     }
-    Run& run = free_run();
-    const std::uint64_t id = run.id();
+    const std::uint32_t index = free_run();
+    const std::uint64_t id = make_id(index, ++generations_[index]);
+    Run& run = *runs_[index];
     ++live_;
     auto wrong = check_job(job);
     run.assign(std::move(job), std::move(handlers), id);
@@ -111,7 +112,7 @@ JobHandle ReactorCore::submit(Job job, Handlers handlers) {
     return JobHandle(weak_from_this(), id);
 }
 
-Run& ReactorCore::free_run() {
+std::uint32_t ReactorCore::free_run() {
     if (free_.empty()) {
         const auto index = static_cast<std::uint32_t>(runs_.size());
         runs_.push_back(std::make_unique<Run>(*this));
@@ -120,9 +121,7 @@ Run& ReactorCore::free_run() {
     }
     const std::uint32_t index = free_.back();
     free_.pop_back();
-    Run& run = *runs_[index];
-    run.assign({}, {}, make_id(index, ++generations_[index]));
-    return run;
+    return index;
 }
 
 Run* ReactorCore::find(std::uint64_t id) const noexcept {

@@ -92,7 +92,8 @@ private:
     void collect_starting();
     void shut_down() noexcept;
     void forsake_all() noexcept;
-    [[nodiscard]] Run& free_run();
+    /// The index of a run without a job.
+    [[nodiscard]] std::uint32_t free_run();
 
     ReactorOptions options_;
     KernelFeatures kernel_;
