@@ -32,7 +32,8 @@ struct Usage {
     std::chrono::nanoseconds utime{};
     std::chrono::nanoseconds stime{};
     /// Peak of resident memory; null where nothing can be said about it. A child's ru_maxrss begins at the host's own
-    /// peak when it was started, so only a child that exceeded that has a number.
+    /// peak when it was started, so only a child that exceeded that (by 1 MiB, since the kernel counts inexactly) has a
+    /// number.
     std::optional<Bytes> mem{};
     /// Most processes alive at once; null, since nothing counts them yet.
     std::optional<int> proc{};

@@ -100,7 +100,10 @@ void JobHandle::cancel() const {
 }
 
 Result<void> JobHandle::signal(int number) const {
-    const int status = ask_run(core_, id_, -ESRCH, [&](const detail::Run& run) { return run.signal(number); });
+    constexpr int last_signal = 64;  // SIGRTMAX
+    const int status = number < 0 || number > last_signal
+                           ? -EINVAL
+                           : ask_run(core_, id_, -ESRCH, [&](const detail::Run& run) { return run.signal(number); });
     if (status < 0) {
         return Error{Stage::io, -status, "the signal cannot be sent",
                      status == -ESRCH ? "the job is not running" : "name a signal from 1 to 64"};
