@@ -59,9 +59,9 @@ TEST_CASE("before 6.18: children that end without reading their input send no SI
             Job job = script(i % 2 == 0 ? "exit 0" : "read 10000 then exit 0");
             job.input = proctor::Input::text(std::string(300'000, 'x'));
             core->submit(std::move(job), {.on_end = [&](RunResult&& result) {
-                CHECK_MESSAGE(result.outcome == Outcome::pass, support::describe(result));
-                ++ends;
-            }});
+                             CHECK_MESSAGE(result.outcome == Outcome::pass, support::describe(result));
+                             ++ends;
+                         }});
         }
         REQUIRE(core->run());
         CHECK(ends == 20);

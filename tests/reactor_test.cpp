@@ -116,7 +116,7 @@ TEST_CASE("a job may be submitted with handlers of any form, or none") {
     reactor.submit(script("exit 0"), {});
     reactor.submit(script("exit 0"), {.on_end = [&](RunResult&&) { ++ends; }});
     reactor.submit(script("exit 0"), [&](const RunResult&) { ++ends; });
-    reactor.submit(script("exit 0"), std::function<void(RunResult&&)>([&](RunResult&&) { ++ends; }));
+    reactor.submit(script("exit 0"), std::function<void(RunResult &&)>([&](RunResult&&) { ++ends; }));
     REQUIRE(reactor.run());
     CHECK(ends == 3);
 }
