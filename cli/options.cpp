@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -58,12 +61,64 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, Result<T> (*parse
 
 Result<std::string> parse_text(std::string_view text) { return std::string(text); }
 
+// A limit of nothing is a slip, and no limit is none given.
+template <typename T, Result<T> (*Parse)(std::string_view)>
+Result<T> parse_limit(std::string_view text) {
+    Result<T> value = Parse(text);
+    if (value && *value <= T{}) {
+        return misuse(fmt::format("'{}' is zero", text), "leave the option out for no limit");
+    }
+    return value;
+}
+
+Result<int> parse_limit_count(std::string_view text) {
+    const Result<std::int64_t> count = parse_limit<std::int64_t, parse_count>(text);
+    if (!count) {
+        return count.error();
+    }
+    if (*count > std::numeric_limits<int>::max()) {
+        return misuse(fmt::format("'{}' is too large", text), "leave the option out for no limit");
+    }
+    return static_cast<int>(*count);
+}
+
 void add_limits(CLI::App& app, RunRequest& request) {
+    using std::chrono::nanoseconds;
+    const std::string group = "Limits";
     RunLimits& limits = request.job.limits;
-    add_value(app, "--time-limit", parse_duration, [&](const auto& value) { limits.time = value; })
+    add_value(app, "--time-limit", parse_limit<nanoseconds, parse_duration>,
+              [&](const auto& value) { limits.time = value; })
         ->type_name("D")
         ->description("wall time, counted from the start of COMMAND")
-        ->group("Limits");
+        ->group(group);
+    add_value(app, "--cpu-limit", parse_limit<nanoseconds, parse_duration>,
+              [&](const auto& value) { limits.cpu_time = value; })
+        ->type_name("D")
+        ->description("processor time of all its processes together")
+        ->group(group);
+    add_value(app, "--block-limit", parse_limit<nanoseconds, parse_duration>,
+              [&](const auto& value) { limits.block = value; })
+        ->type_name("D")
+        ->description("time without progress: no byte in or out, and less\nthan 1 % of a processor used")
+        ->group(group);
+    add_value(app, "--memory-limit", parse_limit<Bytes, parse_size>, [&](const auto& value) { limits.memory = value; })
+        ->type_name("SIZE")
+        ->description("memory of all its processes together")
+        ->group(group);
+    add_value(app, "--process-limit", parse_limit_count, [&](const auto& value) { limits.processes = value; })
+        ->type_name("N")
+        ->description("processes at once, COMMAND included")
+        ->group(group);
+    add_value(app, "--task-limit", parse_limit_count, [&](const auto& value) { limits.tasks = value; })
+        ->type_name("N")
+        ->description("threads and processes at once; kept by the kernel,\nwith a cgroup that has the pids controller")
+        ->group(group);
+    add_value(app, "--require", parse_require, [&](const auto& value) { request.job.require = value; })
+        ->type_name("LIST")
+        ->description(
+            "fail before the start where one of these cannot be\nhad: cgroup,cpu,memory,tasks,kill (`proctor doctor`\n"
+            "tells which can)")
+        ->group(group);
 }
 
 void add_streams(CLI::App& app, RunRequest& request) {

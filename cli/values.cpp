@@ -250,4 +250,29 @@ Result<std::pair<std::string, std::string>> parse_variable(std::string_view text
     return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
 }
 
+Result<Require> parse_require(std::string_view text) {
+    Require require;
+    std::string_view rest = text;
+    for (bool more = true; more;) {
+        const std::size_t comma = rest.find(',');
+        const std::string_view word = rest.substr(0, comma);
+        more = comma != std::string_view::npos;
+        rest.remove_prefix(more ? comma + 1 : rest.size());
+        if (word == "cgroup") {
+            require.cgroup = true;
+        } else if (word == "cpu") {
+            require.cpu = true;
+        } else if (word == "memory") {
+            require.memory = true;
+        } else if (word == "tasks") {
+            require.tasks = true;
+        } else if (word == "kill") {
+            require.kill = true;
+        } else {
+            return not_a("a mechanism", word, "write some of cgroup, cpu, memory, tasks and kill, as in cgroup,kill");
+        }
+    }
+    return require;
+}
+
 }  // namespace proctor::cli

@@ -25,6 +25,9 @@ namespace proctor::cli {
 /// A whole number, 0 or more.
 [[nodiscard]] Result<std::int64_t> parse_count(std::string_view text);
 
+/// Words of cgroup, cpu, memory, tasks and kill with commas between them.
+[[nodiscard]] Result<Require> parse_require(std::string_view text);
+
 /// "1000" or "1000:100".
 [[nodiscard]] Result<User> parse_user(std::string_view text);
 

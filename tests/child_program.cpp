@@ -304,6 +304,18 @@ void touch_memory(char** words) {
     for (std::size_t at = 0; at < size; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
 }
 
+// Each process forks and goes on, until there are about so many or none can be made.
+void bomb(char** words) {
+    const int most = small_number(words[0]);
+    void* const shared = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) fail("mmap");
+    int* const made = static_cast<int*>(shared);
+    while (__atomic_fetch_add(made, 1, __ATOMIC_RELAXED) < most) {
+        if (fork() == 0) setsid();
+    }
+    for (;;) pause();
+}
+
 void new_session(char**) { setsid(); }
 
 void ready(char**) {
@@ -369,6 +381,7 @@ const Command commands[] = {
     {"on-signal-exit", 3, on_signal_exit},
     {"on-signal-print", 2, on_signal_print},
     {"touch-memory", 1, touch_memory},
+    {"bomb", 1, bomb},
     {"new-session", 0, new_session},
     {"ready", 0, ready},
     {"reap", 0, reap},
@@ -431,6 +444,9 @@ void run_script(char** begin, char** end) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
+    // A test that fails must not leave spinning processes for ever.
+    const rlimit processor_seconds{60, 60};
+    setrlimit(RLIMIT_CPU, &processor_seconds);
     all_argument_count = argument_count;
     all_arguments = arguments;
     run_script(arguments + 1, arguments + argument_count);

@@ -322,10 +322,17 @@ TEST_CASE("a program that closes all of its streams is waited for") {
 }
 
 TEST_CASE("the usage counts processor time of the program and of those it waited for") {
-    const RunResult alone = support::run_script("burn 100");
+    const auto run = [](const char* words) {
+        Reactor reactor = support::make_reactor({.containment = proctor::Containment::tree});
+        RunResult result;
+        reactor.submit(script(words), [&](RunResult&& ended) { result = std::move(ended); });
+        REQUIRE(reactor.run());
+        return result;
+    };
+    const RunResult alone = run("burn 100");
     REQUIRE(alone.usage.has_value());
     CHECK(alone.usage->utime + alone.usage->stime >= 90ms);
-    const RunResult with_child = support::run_script("fork [ ready then burn 100 ] then reap");
+    const RunResult with_child = run("fork [ ready then burn 100 ] then reap");
     REQUIRE(with_child.usage.has_value());
     CHECK(with_child.usage->utime + with_child.usage->stime >= 90ms);
     CHECK(with_child.usage->wctime >= 90ms);

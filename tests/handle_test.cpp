@@ -353,10 +353,14 @@ TEST_CASE("memory that the host takes while its jobs start is not told as theirs
 }
 
 TEST_CASE("the result names its mechanisms") {
-    const RunResult result = support::run_script("exit 0");
+    Reactor reactor = support::make_reactor({.containment = proctor::Containment::tree});
+    RunResult result;
+    reactor.submit(script("exit 0"), [&](RunResult&& ended) { result = std::move(ended); });
+    REQUIRE(reactor.run());
     CHECK(result.sources.engine == "io_uring");
     CHECK(result.sources.containment == "tree");
     CHECK(result.sources.cpu == "rusage");
+    CHECK_FALSE(result.sources.cpu_complete);
     CHECK(result.sources.kill == "group");
     CHECK_FALSE(result.sources.proc.has_value());
     CHECK_FALSE(result.usage->proc.has_value());

@@ -199,7 +199,7 @@ TEST_CASE("a result in which nothing is known has all keys") {
           R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0},)"
           R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0}},)"
           R"("limit_events":{"crossed_at":null,"signalled_at":null,"ended_at":null},)"
-          R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"}})");
+          R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null})");
 }
 
 TEST_CASE("a result in which all is known is printed as promised") {
@@ -208,7 +208,19 @@ TEST_CASE("a result in which all is known is printed as promised") {
     result.reason = proctor::Reason::time_limit;
     result.returncode = -9;
     result.signal = 9;
-    result.usage = proctor::Usage{.wctime = 201ms, .utime = 190ms, .stime = 4ms, .mem = 1'880'064, .proc = 1};
+    result.usage = proctor::Usage{.wctime = 201ms,
+                                  .utime = 190ms,
+                                  .stime = 4ms,
+                                  .mem = 1'880'064,
+                                  .proc = 1,
+                                  .mem_anon = 1'048'576,
+                                  .voluntary_switches = 1,
+                                  .involuntary_switches = 2,
+                                  .minor_faults = 3,
+                                  .major_faults = 4,
+                                  .read_bytes = 512,
+                                  .written_bytes = 1024};
+    result.blocked_in = "reading stdin";
     result.sources = {.engine = "io_uring",
                       .containment = "cgroup",
                       .cpu = "cpu.stat",
@@ -224,30 +236,35 @@ TEST_CASE("a result in which all is known is printed as promised") {
     recorder.add(proctor::STDOUT, "5\n6", 2ms);
     recorder.add(proctor::STDERR, "a\nb\nc\n", 3ms);
     result.capture = recorder.take();
-    CHECK(proctor::to_json(result) ==
-          R"({"proctor":1,"outcome":"fail","reason":"time_limit","verbose_reason":"Time limit exceeded",)"
-          R"("returncode":-9,"exit_code":null,"signal":9,)"
-          R"("usage":{"wctime":0.201,"utime":0.19,"stime":0.004,"mem":1880064,"proc":1},)"
-          R"("sources":{"engine":"io_uring","containment":"cgroup","cpu":"cpu.stat","cpu_complete":true,)"
-          R"("mem":"sampled","proc":"cgroup.procs","kill":"cgroup.kill","sample_interval":0.01},)"
-          R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
-          R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2},)"
-          R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3}},)"
-          R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null})");
+    CHECK(
+        proctor::to_json(result) ==
+        R"({"proctor":1,"outcome":"fail","reason":"time_limit","verbose_reason":"Time limit exceeded",)"
+        R"("returncode":-9,"exit_code":null,"signal":9,)"
+        R"("usage":{"wctime":0.201,"utime":0.19,"stime":0.004,"mem":1880064,"proc":1,"mem_anon":1048576,)"
+        R"("voluntary_switches":1,"involuntary_switches":2,"minor_faults":3,"major_faults":4,"read_bytes":512,)"
+        R"("written_bytes":1024},)"
+        R"("sources":{"engine":"io_uring","containment":"cgroup","cpu":"cpu.stat","cpu_complete":true,)"
+        R"("mem":"sampled","proc":"cgroup.procs","kill":"cgroup.kill","sample_interval":0.01},)"
+        R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
+        R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2},)"
+        R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3}},)"
+        R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null,"blocked_in":"reading stdin"})");
 }
 
 TEST_CASE("usage of which a part is unknown has null for that part") {
     proctor::RunResult result;
     result.usage = proctor::Usage{.wctime = 1s};
-    CHECK(proctor::to_json(result).find(R"("usage":{"wctime":1.0,"utime":0.0,"stime":0.0,"mem":null,"proc":null})") !=
-          std::string::npos);
+    CHECK(proctor::to_json(result).find(
+              R"("usage":{"wctime":1.0,"utime":0.0,"stime":0.0,"mem":null,"proc":null,"mem_anon":null,)"
+              R"("voluntary_switches":null,"involuntary_switches":null,"minor_faults":null,)"
+              R"("major_faults":null,"read_bytes":null,"written_bytes":null})") != std::string::npos);
 }
 
 TEST_CASE("an error without errno or cure has null for them") {
     proctor::RunResult result;
     result.error = proctor::Error{proctor::Stage::cancelled, 0, "cancelled", ""};
     CHECK(proctor::to_json(result).ends_with(
-        R"("error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null}})"));
+        R"("error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null},"blocked_in":null})"));
 }
 
 TEST_CASE("an error message with any bytes in it still gives one line of valid JSON") {
@@ -274,12 +291,15 @@ TEST_CASE("the JSON of a real run counts what passed on each stream") {
 
     CHECK(keys(parsed.get_object()) == std::vector<std::string>{"proctor", "outcome", "reason", "verbose_reason",
                                                                 "returncode", "exit_code", "signal", "usage", "sources",
-                                                                "streams", "limit_events", "error"});
+                                                                "streams", "limit_events", "error", "blocked_in"});
     CHECK(std::string_view(parsed["outcome"]) == "pass");
     CHECK(std::int64_t(parsed["returncode"]) == 0);
     CHECK(std::int64_t(parsed["exit_code"]) == 0);
     CHECK(parsed["signal"].is_null());
-    CHECK(keys(parsed["usage"].get_object()) == std::vector<std::string>{"wctime", "utime", "stime", "mem", "proc"});
+    CHECK(keys(parsed["usage"].get_object()) ==
+          std::vector<std::string>{"wctime", "utime", "stime", "mem", "proc", "mem_anon", "voluntary_switches",
+                                   "involuntary_switches", "minor_faults", "major_faults", "read_bytes",
+                                   "written_bytes"});
     CHECK(double(parsed["usage"]["wctime"]) > 0);
 
     const auto in = parsed["streams"]["stdin"];

@@ -87,6 +87,45 @@ proctor::Job script(std::vector<std::string> words) {
     return job;
 }
 
+proctor::RunResult run_in(proctor::Containment containment, proctor::Job job) {
+    proctor::Reactor reactor = make_reactor({.containment = containment});
+    proctor::RunResult result;
+    reactor.submit(std::move(job), [&](proctor::RunResult&& ended) { result = std::move(ended); });
+    REQUIRE(reactor.run());
+    return result;
+}
+
+int rounds(int wanted) {
+    const char* const divisor = std::getenv("PROCTOR_REPEAT_DIVISOR");
+    return std::max(divisor != nullptr ? wanted / std::max(std::atoi(divisor), 1) : wanted, 2);
+}
+
+const std::vector<proctor::Containment>& containments() {
+    static const std::vector<proctor::Containment> found = [] {
+        std::vector<proctor::Containment> kinds;
+        for (const auto kind :
+             {proctor::Containment::cgroup, proctor::Containment::keeper, proctor::Containment::tree}) {
+            if (const auto reactor = proctor::Reactor::create({.containment = kind})) {
+                kinds.push_back(kind);
+            } else {
+                skip(std::string(name_of(kind)) + ": " + reactor.error().message);
+            }
+        }
+        return kinds;
+    }();
+    return found;
+}
+
+std::string_view name_of(proctor::Containment containment) {
+    switch (containment) {
+        case proctor::Containment::automatic: return "automatic";
+        case proctor::Containment::cgroup: return "cgroup";
+        case proctor::Containment::keeper: return "keeper";
+        case proctor::Containment::tree: return "tree";
+    }
+    return "";
+}
+
 proctor::RunResult run_script(std::string_view words) { return proctor::run(script(words)); }
 
 std::string describe(const proctor::RunResult& result) {

@@ -27,6 +27,12 @@ const std::string& child();
 proctor::Job script(std::string_view words);
 proctor::Job script(std::vector<std::string> words);
 
+/// Runs one job on a reactor of its own with this containment and waits for its end.
+proctor::RunResult run_in(proctor::Containment containment, proctor::Job job);
+
+/// How often to repeat something: as often, or fewer times where PROCTOR_REPEAT_DIVISOR says that the machine is slow.
+int rounds(int wanted);
+
 /// Runs one job on a reactor of its own and waits for its end.
 proctor::RunResult run_script(std::string_view words);
 
@@ -143,6 +149,10 @@ std::string in_host(const std::function<std::string()>& host);
                    support::describe(result);                                                           \
         }                                                                                               \
     } while (false)
+
+/// The kinds of containment that this machine has, the strongest first.
+const std::vector<proctor::Containment>& containments();
+std::string_view name_of(proctor::Containment containment);
 
 /// Creates a reactor or ends the test.
 proctor::Reactor make_reactor(const proctor::ReactorOptions& options = {});

@@ -47,6 +47,16 @@ struct ResourceLimits {
     std::optional<Bytes> stack{};
 };
 
+/// Mechanisms without which a job is not to be started: it then ends with an error of stage `cgroup` before the spawn,
+/// which says what is missing. Without them the next best is used, and the result's `sources` tell which.
+struct Require {
+    bool cgroup = false;  ///< a cgroup of its own
+    bool cpu = false;     ///< processor time of every descendant (cpu.stat)
+    bool memory = false;  ///< a memory limit that the kernel keeps (memory.max)
+    bool tasks = false;   ///< a limit of tasks that the kernel keeps (pids.max)
+    bool kill = false;    ///< a kill that no descendant escapes (cgroup.kill, or a keeper)
+};
+
 /// Which streams are recorded, and how much of them.
 struct CaptureOptions {
     bool input = true;
@@ -54,6 +64,9 @@ struct CaptureOptions {
     bool error_output = true;
     CaptureLimits limits{};
     bool keep = true;  ///< false: observers see the records and totals are counted, nothing is stored
+    /// What comes when a limit is crossed: false goes on, dropping and counting the rest; true ends the run with
+    /// output_limit.
+    bool limit_ends_run = false;
 };
 
 /// One program to run. Only argv or shell is needed:
@@ -77,6 +90,13 @@ struct Job {
 
     RunLimits limits{};
     CaptureOptions capture{};
+    Require require{};
+    /// Whether memory and processes are looked at from time to time also where no limit asks for it, for usage.mem and
+    /// usage.proc.
+    bool sample = true;
+    /// What counts as memory where it is looked at in /proc: true, anonymous and shared memory and what of it is
+    /// swapped out; false, all that is resident, with the pages of mapped files.
+    bool mem_maps_filter = true;
 
     /// If set, a limit or a cancel sends SIGTERM first, and SIGKILL this much later.
     std::optional<std::chrono::nanoseconds> kill_after{};

@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <proctor/capture.hpp>
 #include <proctor/error.hpp>
@@ -51,6 +53,8 @@ public:
     [[nodiscard]] std::optional<int> pid() const noexcept;
     /// What it has used up to now; null before execve and after the end.
     [[nodiscard]] std::optional<Usage> usage() const;
+    /// Its living processes, the main one first; empty before execve and after the end.
+    [[nodiscard]] std::vector<ChildUsage> processes() const;
     /// The limit that has been crossed, if any.
     [[nodiscard]] std::optional<Reason> reason() const noexcept;
 
@@ -89,13 +93,30 @@ private:
     std::uint64_t id_ = 0;
 };
 
+/// What holds a job's processes together, so that all of them are known and none escapes the kill.
+enum class Containment : unsigned char {
+    automatic,  ///< the first of the following that can be had
+    cgroup,     ///< a cgroup (v2) for each job
+    keeper,     ///< a small process above each job, to which orphans come (prctl(2), PR_SET_CHILD_SUBREAPER)
+    tree,       ///< the process group, and what a walk through /proc finds: best effort
+};
+
 struct ReactorOptions {
-    /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000. Each takes up to four
+    /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000. Each takes up to seven
     /// descriptors, and a few more while it starts: the default fits the usual limit of 1,024 (ulimit -n).
     unsigned max_running = 128;
     /// Start every child with the reactor's thread suspended until its execve (CLONE_VFORK): slower, but the only way
     /// that valgrind understands.
     bool suspend_while_starting = false;
+
+    Containment containment = Containment::automatic;
+    /// A directory of the cgroup v2 hierarchy in which groups may be made; for controllers it must have no process of
+    /// its own. Empty: one is looked for.
+    std::string cgroup{};
+    /// The program proctor-keeper. Empty: it is looked for where it is installed.
+    std::string keeper{};
+    /// With cgroups, one small process (proctor-keeper) that kills the jobs when the host is killed.
+    bool guard = true;
 };
 
 /// Runs jobs on one io_uring ring, in one thread and without a lock. It belongs to the thread that first runs it or

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <iosfwd>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include <proctor/capture.hpp>
@@ -28,15 +30,32 @@ PROCTOR_API std::ostream& operator<<(std::ostream& out, Outcome outcome);
 struct Usage {
     /// From the stamp before execve until the reactor saw the main process dead.
     std::chrono::nanoseconds wctime{};
-    /// Processor time in user mode and in the kernel, of the main process and of those it waited for, from clone on.
+    /// Processor time in user mode and in the kernel, from clone on, of all descendants that the mechanism knows; see
+    /// Sources::cpu and cpu_complete.
     std::chrono::nanoseconds utime{};
     std::chrono::nanoseconds stime{};
-    /// Peak of resident memory; null where nothing can be said about it. A child's ru_maxrss begins at the host's own
-    /// peak when it was started, so only a child that exceeded that (by 1 MiB, since the kernel counts inexactly) has a
-    /// number.
+    /// Peak of memory held at once, by Sources::mem; null where nothing can be said about it.
     std::optional<Bytes> mem{};
-    /// Most processes alive at once; null, since nothing counts them yet.
+    /// Most processes alive at once, by Sources::proc; where it was only looked at from time to time, a lower bound.
     std::optional<int> proc{};
+    /// Peak of anonymous and shared memory and what of it was swapped out, page cache apart, as far as it was looked
+    /// at; null if it was not.
+    std::optional<Bytes> mem_anon{};
+    /// Of the main process and of those that it waited for (getrusage(2)); null in a live snapshot.
+    std::optional<std::int64_t> voluntary_switches{};
+    std::optional<std::int64_t> involuntary_switches{};
+    std::optional<std::int64_t> minor_faults{};
+    std::optional<std::int64_t> major_faults{};
+    std::optional<Bytes> read_bytes{};     ///< from storage
+    std::optional<Bytes> written_bytes{};  ///< to storage
+};
+
+/// One living process of a tree.
+struct ChildUsage {
+    int pid = 0;
+    std::chrono::nanoseconds utime{};
+    std::chrono::nanoseconds stime{};
+    Bytes mem = 0;
 };
 
 /// By which mechanism each number and each act came about. Null where there is none.
@@ -72,6 +91,8 @@ struct RunResult {
     std::optional<Bytes> unread{};
     Capture capture{};
     std::optional<Error> error{};  ///< set if and only if outcome is `error`
+    /// With block_limit: what the tree was waiting for then, in words, such as "reading stdin".
+    std::string blocked_in{};
 
     [[nodiscard]] bool passed() const noexcept { return outcome == Outcome::pass; }
 };

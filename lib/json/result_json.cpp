@@ -66,6 +66,13 @@ void write_usage(JsonWriter& json, const std::optional<Usage>& usage) {
     json.key("stime").seconds(usage->stime, time_precision);
     json.key("mem").number(usage->mem);
     json.key("proc").number(usage->proc);
+    json.key("mem_anon").number(usage->mem_anon);
+    json.key("voluntary_switches").number(usage->voluntary_switches);
+    json.key("involuntary_switches").number(usage->involuntary_switches);
+    json.key("minor_faults").number(usage->minor_faults);
+    json.key("major_faults").number(usage->major_faults);
+    json.key("read_bytes").number(usage->read_bytes);
+    json.key("written_bytes").number(usage->written_bytes);
     json.end_object();
 }
 
@@ -139,6 +146,7 @@ std::string to_json(const RunResult& result) {
     write_streams(json, result);
     write_limit_events(json, result.limit_events);
     write_error(json, result.error);
+    json.key("blocked_in").text(known(result.blocked_in));
     json.end_object();
     return json.take();
 }

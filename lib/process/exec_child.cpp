@@ -245,6 +245,22 @@ proctor_clone:
     call proctor_exec_child
     ud2
     .size proctor_clone, . - proctor_clone
+
+    .globl proctor_clone3
+    .hidden proctor_clone3
+    .type proctor_clone3, @function
+proctor_clone3:
+    movl $435, %eax          # __NR_clone3; arguments, size; rdx, the record, stays as it is
+    syscall
+    testq %rax, %rax
+    jz 1f
+    ret
+1:  xorl %ebp, %ebp
+    andq $-16, %rsp
+    movq %rdx, %rdi
+    call proctor_exec_child
+    ud2
+    .size proctor_clone3, . - proctor_clone3
 )");
 
 #elif defined(__aarch64__)
@@ -268,6 +284,21 @@ proctor_clone:
     bl proctor_exec_child
     brk #1
     .size proctor_clone, . - proctor_clone
+
+    .globl proctor_clone3
+    .hidden proctor_clone3
+    .type proctor_clone3, %function
+proctor_clone3:
+    mov x8, #435             // __NR_clone3; x2, the record, stays as it is
+    svc #0
+    cbz x0, 1f
+    ret
+1:  mov x29, xzr
+    mov x30, xzr
+    mov x0, x2
+    bl proctor_exec_child
+    brk #1
+    .size proctor_clone3, . - proctor_clone3
 )");
 
 #endif

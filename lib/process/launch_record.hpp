@@ -92,6 +92,9 @@ extern "C" {
 long proctor_clone(unsigned long flags, void* stack_top, int* pidfd, volatile std::int32_t* child_tid,
                    LaunchRecord* record);
 
+/// The same by clone3(2), which finds the stack and all else in its arguments.
+long proctor_clone3(const void* arguments, unsigned long size, LaunchRecord* record);
+
 [[noreturn]] void proctor_exec_child(LaunchRecord* record);
 }
 

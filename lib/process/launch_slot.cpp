@@ -17,9 +17,6 @@ namespace proctor::detail {
 
 namespace {
 
-// The child's frames are a few hundred bytes, and no signal handler runs on this stack.
-constexpr std::size_t stack_size = std::size_t{16} * 1024;
-
 constexpr std::string_view default_path = "/bin:/usr/bin";  // execvp(3), where PATH is not set
 
 std::string_view name_of(std::string_view assignment) { return assignment.substr(0, assignment.find('=')); }

@@ -58,8 +58,33 @@ tl::unexpected<Error> clone_failure(int error_number) {
         case ENFILE:
             return failure(Stage::spawn, error_number, "no descriptor is left for the new process",
                            "run fewer at once, or raise the limit of open files (ulimit -n)");
+        case ENODEV:
+        case ENOENT:  // 6.18
+            return failure(Stage::cgroup, error_number, "somebody has removed the job's cgroup",
+                           "keep others out of the reactor's group");
+        case EBUSY:
+        case EOPNOTSUPP:
+            return failure(Stage::cgroup, error_number, "no process can begin in the job's cgroup",
+                           "let no controllers be enabled below a job's group, and let it be no threaded one");
+        case ENOSYS:
+            return failure(Stage::cgroup, error_number, "clone3 is forbidden here",
+                           "allow clone3 in the seccomp profile, or let the containment be keeper or tree");
         default: return failure(Stage::spawn, error_number, "clone is refused");
     }
+}
+
+// clone3(2) alone can put a child into a cgroup; plain clone is known to every seccomp profile.
+long clone_into(int cgroup, unsigned long flags, void* stack, std::size_t stack_size, int* pidfd,
+                volatile std::int32_t* alive, LaunchRecord* record) noexcept {
+    clone_args arguments{};
+    arguments.flags = (flags & ~static_cast<unsigned long>(CSIGNAL)) | CLONE_INTO_CGROUP;
+    arguments.exit_signal = SIGCHLD;
+    arguments.pidfd = reinterpret_cast<std::uintptr_t>(pidfd);
+    arguments.child_tid = reinterpret_cast<std::uintptr_t>(alive);
+    arguments.stack = reinterpret_cast<std::uintptr_t>(stack);
+    arguments.stack_size = stack_size;
+    arguments.cgroup = static_cast<std::uint64_t>(cgroup);
+    return proctor_clone3(&arguments, sizeof arguments, record);
 }
 
 }  // namespace
@@ -103,13 +128,14 @@ Expected<LaunchSlot*> Launcher::acquire() {
 
 void Launcher::release(LaunchSlot& slot) { (slot.occupied() ? leaving_ : free_).push_back(&slot); }
 
-Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves) {
+Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
+                                 const Birth& birth) {
     slot.record_.peers = &slots_.back()->record_;
     slot.prepare(job, std::move(moves), open_files_soft_, open_files_hard_);
     slot.record_.alive = 1;
     Child child;
     unsigned long flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD;
-    if (always_suspend_ || job.user) {
+    if (always_suspend_ || birth.suspend || job.user) {
         flags |= CLONE_VFORK;
     }
     int pidfd = -1;
@@ -117,7 +143,9 @@ Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<D
     {
         const DumpableKept dumpable(job.user.has_value());
         const AllSignalsBlocked blocked;
-        pid = proctor_clone(flags, slot.stack_top(), &pidfd, &slot.record_.alive, &slot.record_);
+        pid = birth.cgroup < 0 ? proctor_clone(flags, slot.stack_top(), &pidfd, &slot.record_.alive, &slot.record_)
+                               : clone_into(birth.cgroup, flags, slot.stack_, LaunchSlot::stack_size, &pidfd,
+                                            &slot.record_.alive, &slot.record_);
     }
     if (pid < 0) {
         slot.record_.alive = 0;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,6 +42,9 @@ private:
     friend class Launcher;
     LaunchSlot() = default;
 
+    // The child's frames are a few hundred bytes, and no signal handler runs on this stack.
+    static constexpr std::size_t stack_size = std::size_t{16} * 1024;
+
     [[nodiscard]] void* stack_top() const noexcept;
     [[nodiscard]] Error exec_error(const std::string& program) const;
 
@@ -69,6 +73,12 @@ struct Child {
     UniqueFd pidfd{};
 };
 
+/// Where and how a process is to begin, besides what its job says.
+struct Birth {
+    int cgroup = -1;       ///< a cgroup's directory; -1: the host's own
+    bool suspend = false;  ///< the host's thread waits until the child has left its memory (CLONE_VFORK)
+};
+
 /// ru_maxrss of this process. A child's begins where it stands at the child's execve, so it is asked after that.
 [[nodiscard]] Bytes host_peak() noexcept;
 
@@ -84,7 +94,8 @@ public:
     void release(LaunchSlot& slot);
 
     /// Starts the job's program with these descriptors, which the caller may close afterwards.
-    [[nodiscard]] Expected<Child> launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves);
+    [[nodiscard]] Expected<Child> launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
+                                         const Birth& birth = {});
 
     /// Waits until no child is in this address space, so that its slots may be freed.
     void wait_until_unoccupied() noexcept;

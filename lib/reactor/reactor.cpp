@@ -88,7 +88,11 @@ std::optional<int> JobHandle::pid() const noexcept {
 }
 
 std::optional<Usage> JobHandle::usage() const {
-    return ask_run(core_, id_, std::optional<Usage>(), [](const detail::Run& run) { return run.usage(); });
+    return ask_run(core_, id_, std::optional<Usage>(), [](detail::Run& run) { return run.usage(); });
+}
+
+std::vector<ChildUsage> JobHandle::processes() const {
+    return ask_run(core_, id_, std::vector<ChildUsage>(), [](detail::Run& run) { return run.processes(); });
 }
 
 std::optional<Reason> JobHandle::reason() const noexcept {

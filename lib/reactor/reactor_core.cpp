@@ -2,6 +2,7 @@
 #include "reactor/reactor_core.hpp"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,10 @@ namespace {
 constexpr unsigned requests_per_run = 8;
 
 constexpr unsigned most_running = 16'000;
+
+// Between two rounds of tidying groups; and where processes have to die first.
+constexpr Nanoseconds tidy_pause = std::chrono::milliseconds(1);
+constexpr Nanoseconds tidy_pause_in_vain = std::chrono::milliseconds(20);
 
 std::uint64_t make_id(std::uint32_t index, std::uint32_t generation) noexcept {
     return std::uint64_t{generation} << 32 | index;
@@ -66,7 +71,7 @@ ReactorCore::ReactorCore(const ReactorOptions& options, const KernelFeatures& ke
     : options_(options), kernel_(kernel), process_(::getpid()), launcher_(options.suspend_while_starting) {}
 
 Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions& options,
-                                                                    const KernelFeatures& kernel) {
+                                                           const KernelFeatures& kernel) {
     if (options.max_running < 1 || options.max_running > most_running) {
         return failure(Stage::setup, EINVAL, "max_running is " + std::to_string(options.max_running),
                        "it goes from 1 to " + std::to_string(most_running));
@@ -82,7 +87,61 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
     auto core = std::shared_ptr<ReactorCore>(new ReactorCore(options, kernel));
     core->engine_ = std::move(*engine);
     core->null_ = std::move(*null);
+    core->sampler_ = std::make_unique<Sampler>(*core->engine_);
+    if (auto opened = core->sampler_->open(); !opened) {
+        return tl::unexpected<Error>(std::move(opened.error()));
+    }
+    if (auto found = core->find_tools(); !found) {
+        return tl::unexpected<Error>(std::move(found.error()));
+    }
     return core;
+}
+
+Expected<void> ReactorCore::find_tools() {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    // Fails on machines of more than 1024 processors, where any great number does.
+    processors_ = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? static_cast<unsigned>(CPU_COUNT(&allowed))
+                                                                        : CPU_SETSIZE;
+    if (auto proc = ProcDirectory::open()) {
+        tools_.proc.emplace(std::move(*proc));
+    }
+    switch (options_.containment) {
+        case Containment::automatic:
+            if (auto made = make_groups(); !made) {
+                tools_.no_groups = std::move(made.error());
+            }
+            return {};
+        case Containment::cgroup: return make_groups();
+        case Containment::keeper:
+            return failure(Stage::setup, ENOSYS, "this version has no keeper yet", "let the containment be automatic");
+        case Containment::tree: return {};
+    }
+    return {};
+}
+
+Expected<void> ReactorCore::make_groups() {
+    auto place = find_place(options_.cgroup.empty() ? std::nullopt : std::optional(options_.cgroup));
+    if (!place) {
+        return tl::unexpected<Error>(std::move(place.error()));
+    }
+    auto pool = CgroupPool::create(std::move(*place), options_.max_running);
+    if (!pool) {
+        return tl::unexpected<Error>(std::move(pool.error()));
+    }
+    tools_.groups = std::move(*pool);
+    return {};
+}
+
+// Away from launches and results: a group made or removed costs as much as a process.
+void ReactorCore::tidy_soon(Nanoseconds wait) noexcept {
+    if (tools_.groups != nullptr && !retired_ && !tidy_timer_.armed() && tools_.groups->needs_tidying()) {
+        engine_->start(tidy_timer_, now() + wait);
+    }
+}
+
+void ReactorCore::on_tidy_timer(int /*result*/) noexcept {
+    tidy_soon(tools_.groups->tidy() ? tidy_pause : tidy_pause_in_vain);
 }
 
 ReactorCore::~ReactorCore() = default;
@@ -138,6 +197,7 @@ void ReactorCore::recycle(Run& run, bool was_running) {
     if (was_running) {
         --running_;
         launch_waiting();
+        tidy_soon(tidy_pause);
     } else if (queue_.size() > 2 * live_ + 64) {
         // Jobs that were cancelled before their turn leave their ids behind.
         std::erase_if(queue_, [&](std::uint64_t id) { return find(id) == nullptr; });
@@ -199,6 +259,7 @@ Expected<void> ReactorCore::claim() {
 
 Expected<void> ReactorCore::pass(Nanoseconds timeout) {
     in_pass_ = true;
+    ++pass_number_;
     auto done = engine_->pass(timeout);
     in_pass_ = false;
     return done;
@@ -325,7 +386,9 @@ void ReactorCore::shut_down() noexcept {
         for (auto each = watchers_.begin(); each != watchers_.end();) {
             each = each->second->stop() ? watchers_.erase(each) : std::next(each);
         }
-        while ((live_ > 0 || !watchers_.empty()) && pass(Nanoseconds(-1))) {
+        bool ticking = !sampler_->stop();
+        while ((live_ > 0 || !watchers_.empty() || ticking) && pass(Nanoseconds(-1))) {
+            ticking = !sampler_->stop();
         }
     }
     launcher_.wait_until_unoccupied();
@@ -334,6 +397,8 @@ void ReactorCore::shut_down() noexcept {
 
 void ReactorCore::forsake_all() noexcept {
     engine_->close();
+    engine_->cancel(tidy_timer_);
+    sampler_->forsake();
     for (const auto& run : runs_) {
         run->forsake(!is_forked_copy());
     }

@@ -13,6 +13,8 @@
 
 #include <proctor/reactor.hpp>
 
+#include "containment/tree_tools.hpp"
+#include "limits/sampler.hpp"
 #include "process/launcher.hpp"
 #include "reactor/run.hpp"
 #include "reactor/stdio_setup.hpp"
@@ -77,6 +79,12 @@ public:
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
     [[nodiscard]] Launcher& launcher() noexcept { return launcher_; }
     [[nodiscard]] const NullDevice& null_device() const noexcept { return null_; }
+    [[nodiscard]] TreeTools& tools() noexcept { return tools_; }
+    [[nodiscard]] Sampler& sampler() noexcept { return *sampler_; }
+    /// Those that the host's thread may run on, as its children may.
+    [[nodiscard]] unsigned processors() const noexcept { return processors_; }
+    /// Counts passes; what happens outside belongs to the one before.
+    [[nodiscard]] std::uint64_t pass_number() const noexcept { return pass_number_; }
     [[nodiscard]] const KernelFeatures& kernel() const noexcept { return kernel_; }
     /// A run has been launched; it will give its slot back when it is looked at.
     void note_starting(Run& run) { starting_.push_back(run.id()); }
@@ -88,6 +96,10 @@ private:
 
     [[nodiscard]] Expected<void> claim();
     [[nodiscard]] Expected<void> pass(Nanoseconds timeout);
+    [[nodiscard]] Expected<void> find_tools();
+    [[nodiscard]] Expected<void> make_groups();
+    void on_tidy_timer(int result) noexcept;
+    void tidy_soon(Nanoseconds wait) noexcept;
     void launch_waiting();
     void collect_starting();
     void shut_down() noexcept;
@@ -101,6 +113,11 @@ private:
     std::unique_ptr<Engine> engine_{};
     Launcher launcher_;
     NullDevice null_{};
+    TreeTools tools_{};
+    std::unique_ptr<Sampler> sampler_{};
+    unsigned processors_ = 1;
+    std::uint64_t pass_number_ = 0;
+    Bound<Timer, ReactorCore, &ReactorCore::on_tidy_timer> tidy_timer_{*this};
     std::thread::id owner_{};
     bool in_pass_ = false;
     bool retired_ = false;

@@ -7,7 +7,6 @@
 #include <csignal>
 #include <utility>
 
-#include "accounting/process_stat.hpp"
 #include "reactor/reactor_core.hpp"
 
 namespace proctor::detail {
@@ -17,6 +16,24 @@ namespace {
 // How long a child may take to come to its execve before a job with a time limit is given up. Only a start that hangs
 // (a dead network file system, a frozen group) lasts so long.
 constexpr Nanoseconds longest_start = std::chrono::seconds(10);
+
+// How long those that were killed may take to die before that is told as a failure of ours.
+constexpr Nanoseconds longest_death = std::chrono::seconds(10);
+constexpr Nanoseconds shortest_gone_wait = std::chrono::microseconds(50);
+constexpr Nanoseconds longest_gone_wait = std::chrono::milliseconds(10);
+
+// Of limits that are seen at once the first of these counts.
+int rank(Reason reason) noexcept {
+    switch (reason) {
+        case Reason::memory_limit: return 0;
+        case Reason::process_limit: return 1;
+        case Reason::output_limit: return 2;
+        case Reason::cpu_limit: return 3;
+        case Reason::time_limit: return 4;
+        case Reason::block_limit: return 5;
+    }
+    return 5;
+}
 
 bool records(const CaptureOptions& options, Stream stream) noexcept {
     switch (stream) {
@@ -36,6 +53,8 @@ int forward_target(const Output& output) noexcept {
 Run::Run(ReactorCore& core) noexcept
     : core_(core),
       engine_(core.engine()),
+      tree_(core.tools()),
+      watch_(core.engine(), core.sampler(), tree_, *this),
       input_(engine_, *this),
       output_(engine_, *this, STDOUT),
       error_output_(engine_, *this, STDERR) {}
@@ -65,11 +84,17 @@ Expected<void> Run::start_child() {
     if (!setup) {
         return tl::unexpected<Error>(std::move(setup.error()));
     }
+    if (auto prepared = tree_.prepare(job_); !prepared) {
+        return prepared;
+    }
     auto slot = core_.launcher().acquire();
     if (!slot) {
         return tl::unexpected<Error>(std::move(slot.error()));
     }
-    auto child = core_.launcher().launch(job_, **slot, std::move(setup->moves));
+    // The killer of a group that is out of memory takes all that share the victim's memory, hence the suspending: it
+    // spares a parent that waits in vfork.
+    auto child =
+        core_.launcher().launch(job_, **slot, std::move(setup->moves), {tree_.birthplace(), tree_.memory_by_kernel()});
     if (!child) {
         core_.launcher().release(**slot);
         return tl::unexpected<Error>(std::move(child.error()));
@@ -77,9 +102,21 @@ Expected<void> Run::start_child() {
     slot_ = *slot;
     child_ = ChildProcess(child->pid, std::move(child->pidfd), core_.kernel().signal_group_by_pidfd);
     cloned_at_ = now();
+    tree_.begin(child_);
     core_.note_starting(*this);
     start_requests(std::move(*setup));
+    watch_limits();
     return {};
+}
+
+void Run::watch_limits() {
+    watch_.start({job_.limits, job_.sample, tree_.memory_by_kernel(),
+                  job_.affinity.empty() ? core_.processors() : static_cast<unsigned>(job_.affinity.size())});
+    if (job_.limits.tasks && tree_.task_events() >= 0) {
+        task_watch_.fd = tree_.task_events();
+        task_watch_.events = POLLPRI;
+        engine_.start(task_watch_);
+    }
 }
 
 void Run::start_requests(StdioSetup setup) {
@@ -121,7 +158,9 @@ bool Run::collect_launch() {
     }
     zero_ = slot_->stamp();
     host_peak_ = host_peak();
-    if (auto failed = slot_->child_error(job_)) {
+    if (!zero_ && tree_.memory_refused()) {
+        strike(Reason::memory_limit, Nanoseconds::zero());  // it needed more to begin than it may have
+    } else if (auto failed = slot_->child_error(job_)) {
         zero_.reset();
         fail(std::move(*failed));
     } else if (state_ == JobState::starting) {
@@ -134,11 +173,16 @@ bool Run::collect_launch() {
 
 std::string_view Run::on_output(Stream stream, std::string_view data) noexcept {
     std::string_view kept;
-    record(stream, data, now(), &kept);
+    const Instant time = now();
+    watch_.note_progress(time);
+    record(stream, data, time, &kept);
     return kept;
 }
 
-void Run::on_input(std::string_view data, Instant issued) noexcept { record(STDIN, data, issued, nullptr); }
+void Run::on_input(std::string_view data, Instant issued) noexcept {
+    watch_.note_progress(now());
+    record(STDIN, data, issued, nullptr);
+}
 
 // `kept` is what the capture limits let through.
 void Run::record(Stream stream, std::string_view data, Instant time, std::string_view* kept) {
@@ -153,6 +197,9 @@ void Run::record(Stream stream, std::string_view data, Instant time, std::string
     const auto added = recorder_->add(stream, data, since_zero(time));
     if (kept != nullptr && added.data) {
         *kept = added.data->data;
+    }
+    if (added.cut && job_.capture.limit_ends_run) {
+        strike(Reason::output_limit, since_zero(time));
     }
     if (handlers_.on_record && !core_.retired()) {
         if (added.data) {
@@ -192,17 +239,31 @@ void Run::on_exit(int result) noexcept {
     state_ = JobState::draining;
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
+    watch_.stop();
+    engine_.cancel(task_watch_);
     collect_launch();
-    judge_time();
+    judge_at_exit();
     input_.stop();
     advance();
 }
 
-// The main process may have ended by itself, and later than it was allowed to, before a timer came to look.
-void Run::judge_time() noexcept {
-    if (zero_ && job_.limits.time && !reason_ && !error_ && *exited_at_ - *zero_ > *job_.limits.time) {
-        reason_ = Reason::time_limit;
-        crossed_at_ = *job_.limits.time;
+// The main process may have ended by itself before a timer came to look, or because the kernel kept a limit.
+void Run::judge_at_exit() noexcept {
+    if (reason_ || error_) {
+        return;
+    }
+    const auto cross = [&](Reason reason, Nanoseconds at) {
+        reason_ = reason;
+        crossed_at_ = at;
+    };
+    if (tree_.memory_refused()) {
+        cross(Reason::memory_limit, since_zero(*exited_at_));
+    } else if (job_.limits.tasks && tree_.task_refused()) {
+        cross(Reason::process_limit, since_zero(*exited_at_));
+    } else if (job_.limits.cpu_time && tree_.cpu() > *job_.limits.cpu_time) {
+        cross(Reason::cpu_limit, since_zero(*exited_at_));
+    } else if (zero_ && job_.limits.time && *exited_at_ - *zero_ > *job_.limits.time) {
+        cross(Reason::time_limit, *job_.limits.time);
     }
 }
 
@@ -227,13 +288,52 @@ void Run::on_wall_timer(int /*result*/) noexcept {
     }
 }
 
+void Run::on_limit(Reason reason, Instant crossed_at) noexcept {
+    collect_launch();
+    if (reason == Reason::block_limit && !reason_ && !error_) {
+        blocked_in_ = tree_.describe_waits();  // before the kill: afterwards nobody waits for anything
+    }
+    strike(reason, since_zero(crossed_at));
+}
+
+void Run::on_task_refused(int result) noexcept {
+    if (result < 0 || exited_at_) {
+        return advance();
+    }
+    collect_launch();
+    if (tree_.task_refused()) {
+        strike(Reason::process_limit, since_zero(now()));
+    } else {
+        engine_.start(task_watch_);
+    }
+}
+
 void Run::strike(Reason reason, Nanoseconds crossed_at) noexcept {
-    if (reason_ || error_ || exited_at_) {
+    if (error_ || exited_at_) {
         return;
     }
-    reason_ = reason;
+    if (reason_) {
+        // Of several in one pass the first of the enumeration of ranks wins, in whichever order they were come upon.
+        if (reason_pass_ == core_.pass_number() && rank(reason) < rank(*reason_)) {
+            reason_ = reason;
+            crossed_at_ = crossed_at;
+        }
+        return;
+    }
+    reason_ = prefer(reason);
+    reason_pass_ = core_.pass_number();
     crossed_at_ = crossed_at;
     terminate();
+}
+
+// What the kernel has kept already it tells late, so it is asked before another limit is believed.
+Reason Run::prefer(Reason reason) noexcept {
+    if (tree_.memory_refused()) {
+        return Reason::memory_limit;
+    }
+    return rank(Reason::process_limit) < rank(reason) && job_.limits.tasks && tree_.task_refused()
+               ? Reason::process_limit
+               : reason;
 }
 
 void Run::terminate() noexcept {
@@ -241,11 +341,11 @@ void Run::terminate() noexcept {
         return;
     }
     if (job_.kill_after) {
-        child_.signal_group(SIGTERM);
+        tree_.signal(SIGTERM);
         signalled_at_ = now();
         engine_.start(end_timer_, *signalled_at_ + *job_.kill_after);
     } else {
-        child_.signal_group(SIGKILL);
+        tree_.kill();
         signalled_at_ = now();
     }
 }
@@ -279,7 +379,7 @@ void Run::abandon() {
     job_.drain_grace = Nanoseconds::zero();
     engine_.cancel(end_timer_);
     if (signalled_at_ && !exited_at_) {
-        child_.signal_group(SIGKILL);  // it was being asked by SIGTERM
+        tree_.kill();  // it was being asked by SIGTERM
     }
     cancel();
 }
@@ -300,17 +400,40 @@ void Run::advance() noexcept {
             engine_.start(end_timer_, *exited_at_ + job_.drain_grace);
         }
     }
-    if (tree_killed_ && outputs_ended() && input_.idle()) {
+    if (tree_killed_ && outputs_ended() && input_.idle() && !task_watch_.in_flight() && tree_is_gone()) {
         settle_soon();
     }
 }
+
+// What has been killed dies a little later, and the kernel's event for it comes up to 10 ms late; so it is asked again
+// and again, soon at first.
+bool Run::tree_is_gone() noexcept {
+    if (gone_timer_.armed()) {
+        return false;
+    }
+    if (!tree_.populated().value_or(false)) {
+        return true;
+    }
+    if (now() - *exited_at_ > longest_death) {
+        fail({Stage::wait, EBUSY, "processes of the job were killed and do not die",
+              "look for processes in state D (ps): a device or network mount that does not answer"});
+        return true;
+    }
+    gone_wait_ = std::clamp(gone_wait_ * 2, shortest_gone_wait, longest_gone_wait);
+    engine_.start(gone_timer_, now() + gone_wait_);
+    return false;
+}
+
+void Run::on_gone_timer(int /*result*/) noexcept { advance(); }
 
 void Run::kill_tree() noexcept {
     if (tree_killed_) {
         return;
     }
     tree_killed_ = true;
-    child_.signal_group(SIGKILL);
+    if (tree_.populated().value_or(true)) {
+        tree_.kill();
+    }
     engine_.cancel(end_timer_);
     if (!outputs_ended()) {
         // Those that were killed let go of the pipes in a moment; somebody who escaped does not.
@@ -320,7 +443,7 @@ void Run::kill_tree() noexcept {
 
 void Run::on_end_timer(int /*result*/) noexcept {
     if (!exited_at_) {
-        child_.signal_group(SIGKILL);  // kill_after is over
+        tree_.kill();  // kill_after is over
     } else if (!tree_killed_) {
         kill_tree();
     } else {
@@ -356,10 +479,15 @@ void Run::on_settle(int /*result*/) noexcept {
 void Run::clear() noexcept {
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
+    engine_.cancel(gone_timer_);
+    watch_.stop();
     state_ = JobState::ended;
     job_ = {};
     handlers_ = {};
+    tree_.clear();
     child_ = {};
+    gone_wait_ = {};
+    blocked_in_.clear();
     cloned_at_.reset();
     zero_.reset();
     exited_at_.reset();
@@ -376,13 +504,16 @@ void Run::clear() noexcept {
 void Run::forsake(bool kill) noexcept {
     handlers_ = {};
     if (child_ && kill) {
-        child_.signal_group(SIGKILL);
+        tree_.kill();
         (void)child_.reap();
     }
     input_.forsake();
     output_.forsake();
     error_output_.forsake();
     exit_watch_.forsake();
+    task_watch_.forsake();
+    watch_.stop();
+    engine_.cancel(gone_timer_);
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
     engine_.cancel(settle_timer_);
@@ -418,7 +549,7 @@ JobState Run::state() const noexcept {
 
 std::optional<int> Run::pid() const noexcept { return child_ ? std::optional<int>(child_.pid()) : std::nullopt; }
 
-std::optional<Usage> Run::usage() const {
+std::optional<Usage> Run::usage() {
     const std::optional<Instant> zero = zero_                                    ? zero_
                                         : slot_ != nullptr && !slot_->occupied() ? slot_->stamp()
                                                                                  : std::nullopt;
@@ -427,11 +558,16 @@ std::optional<Usage> Run::usage() const {
     }
     Usage usage;
     usage.wctime = exited_at_.value_or(now()) - *zero;
-    if (const auto stat = read_process_stat(child_.pid())) {
-        usage.utime = stat->utime;
-        usage.stime = stat->stime;
-    }
+    tree_.snapshot(usage);
     return usage;
+}
+
+std::vector<ChildUsage> Run::processes() {
+    std::vector<ChildUsage> children;
+    if (child_ && (slot_ == nullptr || !slot_->occupied())) {
+        tree_.list(children);
+    }
+    return children;
 }
 
 // Before the zero is known, or for input that was written before it, the time is 0.

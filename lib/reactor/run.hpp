@@ -9,6 +9,8 @@
 #include <proctor/result.hpp>
 
 #include "capture/recorder.hpp"
+#include "containment/job_tree.hpp"
+#include "limits/limit_watch.hpp"
 #include "process/child_process.hpp"
 #include "process/launcher.hpp"
 #include "reactor/input_feed.hpp"
@@ -26,7 +28,7 @@ class ReactorCore;
 /// The main process's death freezes the verdict. Then output may go on for drain_grace, until end of file; the process
 /// group is killed; what the pipes still hold is read; the leader is reaped last. The result is delivered by a timer
 /// that is due at once, so never from inside a request's completion, when nothing of the run is in flight any more.
-class Run final : private OutputOwner, private InputOwner {
+class Run final : private OutputOwner, private InputOwner, private LimitOwner {
 public:
     explicit Run(ReactorCore& core) noexcept;
     ~Run() = default;
@@ -54,7 +56,8 @@ public:
     /// Whether it is to be launched: queued, and not refused or cancelled meanwhile.
     [[nodiscard]] bool awaits_launch() const noexcept { return state_ == JobState::queued && !error_; }
     [[nodiscard]] std::optional<int> pid() const noexcept;
-    [[nodiscard]] std::optional<Usage> usage() const;
+    [[nodiscard]] std::optional<Usage> usage();
+    [[nodiscard]] std::vector<ChildUsage> processes();
     [[nodiscard]] std::optional<Reason> reason() const noexcept { return reason_; }
 
 private:
@@ -67,16 +70,22 @@ private:
     void on_input(std::string_view data, Instant issued) noexcept override;
     void on_input_error(int error_number, bool reading) noexcept override;
     void on_input_end() noexcept override;
+    void on_limit(Reason reason, Instant crossed_at) noexcept override;
     void on_exit(int result) noexcept;
+    void on_task_refused(int result) noexcept;
+    void on_gone_timer(int result) noexcept;
     void on_wall_timer(int result) noexcept;
     void on_end_timer(int result) noexcept;
     void on_settle(int result) noexcept;
 
     void record(Stream stream, std::string_view data, Instant time, std::string_view* kept);
+    void watch_limits();
     void strike(Reason reason, Nanoseconds crossed_at) noexcept;
+    [[nodiscard]] Reason prefer(Reason reason) noexcept;
     void terminate() noexcept;
     void fail(Error error) noexcept;
-    void judge_time() noexcept;
+    void judge_at_exit() noexcept;
+    [[nodiscard]] bool tree_is_gone() noexcept;
     void advance() noexcept;
     void kill_tree() noexcept;
     void finish_up(bool impatient) noexcept;
@@ -107,8 +116,13 @@ private:
     std::optional<Nanoseconds> crossed_at_{};
     std::optional<Reason> reason_{};
     std::optional<Error> error_{};
+    std::uint64_t reason_pass_ = 0;  // in which pass it was set
     bool tree_killed_ = false;
+    Nanoseconds gone_wait_{};
+    std::string blocked_in_{};
 
+    JobTree tree_;
+    LimitWatch watch_;
     std::optional<CaptureRecorder> recorder_{};
     InputFeed input_;
     OutputStream output_;
@@ -116,6 +130,8 @@ private:
     Bound<Ready, Run, &Run::on_exit> exit_watch_{*this};
     Bound<Timer, Run, &Run::on_wall_timer> wall_timer_{*this};
     Bound<Timer, Run, &Run::on_end_timer> end_timer_{*this};
+    Bound<Ready, Run, &Run::on_task_refused> task_watch_{*this};
+    Bound<Timer, Run, &Run::on_gone_timer> gone_timer_{*this};
     Bound<Timer, Run, &Run::on_settle> settle_timer_{*this};
 };
 

@@ -8,18 +8,6 @@
 
 namespace proctor::detail {
 
-namespace {
-
-// The kernel counts pages in batches for each thread or processor, so two looks at the same peak differ: before 6.2 by up
-// to 64 pages of each of three kinds for each thread.
-constexpr Bytes peak_tolerance = Bytes{1} << 20;
-
-Nanoseconds to_nanoseconds(const timeval& time) noexcept {
-    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
-}
-
-}  // namespace
-
 RunResult Run::make_result() {
     RunResult result;
     result.sources.engine = engine_.name();
@@ -37,11 +25,13 @@ RunResult Run::make_result() {
     result.error = error_;
     const bool clean = result.exit_code == 0 && !reason_;
     result.outcome = error_ ? Outcome::error : clean ? Outcome::pass : Outcome::fail;
+    result.blocked_in = std::move(blocked_in_);
     result.capture = recorder_->take();
     return result;
 }
 
 void Run::add_exit(RunResult& result) {
+    tree_.look_before_reaping();
     const auto status = child_.reap();
     if (!status) {
         fail(status.error());
@@ -50,8 +40,6 @@ void Run::add_exit(RunResult& result) {
     if (!zero_) {
         return;  // it never ran: what was reaped is our own half-made child
     }
-    result.sources.containment = "tree";
-    result.sources.kill = "group";
     if (status->signal != 0) {
         result.signal = status->signal;
         result.returncode = -status->signal;
@@ -61,14 +49,8 @@ void Run::add_exit(RunResult& result) {
     }
     Usage usage;
     usage.wctime = *exited_at_ - *zero_;
-    usage.utime = to_nanoseconds(status->usage.ru_utime);
-    usage.stime = to_nanoseconds(status->usage.ru_stime);
-    result.sources.cpu = "rusage";
-    // A child's ru_maxrss begins at the host's own peak (exec carries it over), so only what exceeds it is the child's.
-    if (const Bytes peak = Bytes{status->usage.ru_maxrss} * 1024; peak > host_peak_ + peak_tolerance) {
-        usage.mem = peak;
-        result.sources.mem = "maxrss";
-    }
+    tree_.conclude(*status, host_peak_, usage, result.sources);
+    result.sources.sample_interval = watch_.sample_interval();
     result.usage = usage;
 }
 

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#include "accounting/process_table.hpp"
+
+#include <algorithm>
+
+namespace proctor::detail {
+
+namespace {
+
+constexpr pid_t kernel_threads = 2;  // kthreadd, the parent of them all
+
+bool earlier(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
+
+}  // namespace
+
+void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
+    processes_.clear();
+    proc.for_each_process([&](pid_t pid) {
+        const auto stat = read_process_stat(proc, pid);
+        const bool is_kernel_thread = stat && (stat->flags & 0x00200000U) != 0;  // PF_KTHREAD
+        if (stat && !is_kernel_thread && stat->parent != kernel_threads) {
+            processes_.push_back({pid, *stat});
+        }
+    });
+    if (!std::is_sorted(processes_.begin(), processes_.end(), earlier)) {
+        std::sort(processes_.begin(), processes_.end(), earlier);
+    }
+    build(by_parent_, &ProcessStat::parent);
+    build(by_session_, &ProcessStat::session);
+    build(by_group_, &ProcessStat::group);
+    found_in_.assign(processes_.size(), 0);
+    question_ = 0;
+}
+
+const Process* ProcessTable::find(pid_t pid) const noexcept {
+    const auto place = std::lower_bound(processes_.begin(), processes_.end(), Process{pid}, earlier);
+    return place != processes_.end() && place->pid == pid ? &*place : nullptr;
+}
+
+void ProcessTable::begin(std::vector<const Process*>& found) noexcept {
+    found.clear();
+    ++question_;
+}
+
+void ProcessTable::add(const Process& process, std::vector<const Process*>& found) noexcept {
+    auto& found_in = found_in_[static_cast<std::size_t>(&process - processes_.data())];
+    if (found_in != question_) {
+        found_in = question_;
+        found.push_back(&process);
+    }
+}
+
+void ProcessTable::add_session(pid_t session, std::vector<const Process*>& found) noexcept {
+    for (const auto& [number, index] : equal(by_session_, session)) {
+        add(processes_[index], found);
+    }
+}
+
+void ProcessTable::add_group(pid_t group, std::vector<const Process*>& found) noexcept {
+    for (const auto& [number, index] : equal(by_group_, group)) {
+        add(processes_[index], found);
+    }
+}
+
+void ProcessTable::close(std::vector<const Process*>& found) noexcept {
+    for (std::size_t done = 0; done < found.size(); ++done) {  // it grows meanwhile
+        const Process& parent = *found[done];
+        for (const auto& [number, index] : equal(by_parent_, parent.pid)) {
+            if (can_be_child(processes_[index].stat, parent.stat)) {
+                add(processes_[index], found);
+            }
+        }
+    }
+}
+
+void ProcessTable::build(Index& index, pid_t ProcessStat::*number) noexcept {
+    index.clear();
+    for (std::size_t i = 0; i < processes_.size(); ++i) {
+        index.emplace_back(processes_[i].stat.*number, static_cast<std::uint32_t>(i));
+    }
+    std::sort(index.begin(), index.end());
+}
+
+std::span<const std::pair<pid_t, std::uint32_t>> ProcessTable::equal(const Index& index, pid_t number) noexcept {
+    const auto less = [](const auto& left, const auto& right) { return left.first < right.first; };
+    const auto [begin, end] =
+        std::equal_range(index.begin(), index.end(), std::pair<pid_t, std::uint32_t>(number, 0), less);
+    return {begin, end};
+}
+
+}  // namespace proctor::detail

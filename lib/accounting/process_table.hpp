@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "accounting/proc_directory.hpp"
+#include "accounting/process_stat.hpp"
+
+namespace proctor::detail {
+
+/// A process at the moment of a look.
+struct Process {
+    pid_t pid = 0;
+    ProcessStat stat{};
+};
+
+/// Whether `child` can be a child of `parent`, by age. When a parent dies and its number is given to another process
+/// between two reads, that one looks like a parent that is younger than its child.
+[[nodiscard]] inline bool can_be_child(const ProcessStat& child, const ProcessStat& parent) noexcept {
+    return child.start_time >= parent.start_time;
+}
+
+/// All processes of this pid namespace (threads of the kernel left out), read by one walk for all jobs of a tick.
+///
+/// A walk is not a snapshot: what begins during it may be missing, and a process whose parent died during it may still
+/// name that one.
+class ProcessTable {
+public:
+    /// Walks over /proc. Allocates only if there are more processes than ever before.
+    void refresh(const ProcDirectory& proc) noexcept;
+
+    [[nodiscard]] std::span<const Process> processes() const noexcept { return processes_; }
+    /// None if there was no such process at the walk.
+    [[nodiscard]] const Process* find(pid_t pid) const noexcept;
+
+    /// A question about some processes and all that descends from them: begin, add what it starts from, close.
+    /// `found` gets each process once.
+    void begin(std::vector<const Process*>& found) noexcept;
+    void add(const Process& process, std::vector<const Process*>& found) noexcept;
+    void add_session(pid_t session, std::vector<const Process*>& found) noexcept;
+    void add_group(pid_t group, std::vector<const Process*>& found) noexcept;
+    void close(std::vector<const Process*>& found) noexcept;
+
+private:
+    /// Indices of processes by one of their numbers, such as the parent's.
+    using Index = std::vector<std::pair<pid_t, std::uint32_t>>;
+
+    void build(Index& index, pid_t ProcessStat::*number) noexcept;
+    static std::span<const std::pair<pid_t, std::uint32_t>> equal(const Index& index, pid_t number) noexcept;
+
+    std::vector<Process> processes_{};  // by pid
+    Index by_parent_{};
+    Index by_session_{};
+    Index by_group_{};
+    // In which question each process was found last: clearing it would cost each question the whole table.
+    std::vector<std::uint64_t> found_in_{};
+    std::uint64_t question_ = 0;
+};
+
+}  // namespace proctor::detail

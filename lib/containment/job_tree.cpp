@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+#include "containment/job_tree.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "accounting/describe_waits.hpp"
+
+namespace proctor::detail {
+
+namespace {
+
+// Behind a limit of processes, which is kept by looking, stands one of tasks, which the kernel keeps: a bomb must not
+// fill the machine between two looks. Generous, since a process may have many threads.
+constexpr std::uint64_t tasks_per_process = 64;
+constexpr std::uint64_t least_task_bound = 1024;
+
+// The kernel counts pages in batches for each thread or processor, so two looks at the same peak differ: before 6.2 by
+// up to 64 pages of each of three kinds for each thread.
+constexpr Bytes peak_tolerance = Bytes{1} << 20;
+
+Nanoseconds to_nanoseconds(const timeval& time) noexcept {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+CpuTimes cpu_of(const rusage& usage) noexcept {
+    return {to_nanoseconds(usage.ru_utime), to_nanoseconds(usage.ru_stime)};
+}
+
+}  // namespace
+
+Expected<void> JobTree::prepare(const Job& job) {
+    has_shell_ = !job.shell.empty();
+    memory_.emplace(job.mem_maps_filter, job.limits.memory);
+    if (tools_.groups != nullptr) {
+        if (auto taken = take_group(job); !taken) {
+            return taken;
+        }
+    }
+    if (auto lacking = missing(job.require)) {
+        return tl::unexpected<Error>(std::move(*lacking));
+    }
+    return {};
+}
+
+Expected<void> JobTree::take_group(const Job& job) {
+    const Controllers& controllers = tools_.groups->controllers();
+    auto group = tools_.groups->acquire(false);
+    if (!group) {
+        return tl::unexpected<Error>(std::move(group.error()));
+    }
+    group_ = *group;
+    if (job.limits.memory && controllers.memory) {
+        if (auto limited = group_->limit_memory(*job.limits.memory); !limited) {
+            return limited;
+        }
+        memory_by_kernel_ = true;
+    }
+    std::optional<std::uint64_t> tasks;
+    if (job.limits.tasks) {
+        tasks = static_cast<std::uint64_t>(*job.limits.tasks);
+    } else if (job.limits.processes) {
+        tasks = std::max(static_cast<std::uint64_t>(*job.limits.processes) * tasks_per_process, least_task_bound);
+    }
+    if (tasks && controllers.pids) {
+        if (auto limited = group_->limit_tasks(*tasks); !limited) {
+            return limited;
+        }
+        tasks_by_kernel_ = true;
+    }
+    return {};
+}
+
+std::optional<Error> JobTree::missing(const Require& require) const {
+    const auto lacking = [&](const char* what) {
+        Error error{Stage::cgroup, 0, std::string(what) + " is required and cannot be had", ""};
+        if (tools_.no_groups) {
+            error.error_number = tools_.no_groups->error_number;
+            error.message += ": " + tools_.no_groups->message;
+            error.cure = tools_.no_groups->cure;
+        } else if (tools_.groups != nullptr) {
+            error.cure = tools_.groups->cure();
+        } else {
+            error.cure = "let the reactor's containment be automatic or cgroup";
+        }
+        return error;
+    };
+    if (group_ == nullptr) {
+        if (require.cgroup) return lacking("a cgroup");
+        if (require.cpu) return lacking("the processor time of all descendants (cpu.stat)");
+        if (require.kill) return lacking("a kill that nobody escapes (cgroup.kill)");
+    }
+    const Controllers controllers = group_ != nullptr ? tools_.groups->controllers() : Controllers{};
+    if (require.memory && !controllers.memory) return lacking("a memory limit of the kernel (memory.max)");
+    if (require.tasks && !controllers.pids) return lacking("a task limit of the kernel (pids.max)");
+    return std::nullopt;
+}
+
+void JobTree::begin(const ChildProcess& child) noexcept {
+    child_ = &child;
+    kind_ = group_ != nullptr ? Kind::cgroup : Kind::tree;
+    if (kind_ == Kind::tree) {
+        processes_.emplace(child.pid());
+    }
+}
+
+void JobTree::adopt(const ChildProcess& child, const RunLimits& limits, bool mem_maps_filter) noexcept {
+    child_ = &child;
+    kind_ = Kind::tree;
+    adopted_ = true;
+    processes_.emplace(child.pid());
+    memory_.emplace(mem_maps_filter, limits.memory);
+}
+
+void JobTree::clear() noexcept {
+    if (group_ != nullptr) {
+        tools_.groups->give_back(*group_);
+    }
+    group_ = nullptr;
+    kind_ = Kind::none;
+    memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = false;
+    child_ = nullptr;
+    processes_.reset();
+    memory_.reset();
+    cpu_ = {};
+    cpu_seen_ = {};
+    most_processes_ = 0;
+    tasks_ = 1;
+}
+
+std::string_view JobTree::containment() const noexcept {
+    switch (kind_) {
+        case Kind::none: return "none";
+        case Kind::cgroup: return "cgroup";
+        case Kind::tree: return "tree";
+    }
+    return "none";
+}
+
+std::string_view JobTree::kill_mechanism() const noexcept {
+    if (kind_ == Kind::cgroup) {
+        return "cgroup.kill";
+    }
+    return adopted_ ? "pidfd" : "group";
+}
+
+// What stat tells of each process in the group, into the tools' list. In no order, so sorted: a pid may come twice.
+void JobTree::find_in_group() noexcept {
+    auto& pids = tools_.pids;
+    pids.clear();
+    tools_.processes.clear();
+    group_->processes(pids);
+    std::sort(pids.begin(), pids.end());
+    pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+    for (const pid_t pid : pids) {
+        if (const auto stat = read_process_stat(*tools_.proc, pid)) {
+            tools_.processes.push_back({pid, *stat});
+        }
+    }
+}
+
+// Into the tools' list. False where /proc cannot be read.
+bool JobTree::find_processes() noexcept {
+    if (!tools_.proc || kind_ == Kind::none) {
+        return false;
+    }
+    if (kind_ == Kind::cgroup) {
+        find_in_group();
+        return true;
+    }
+    if (!processes_->scan(*tools_.proc)) {
+        if (!tools_.table) {
+            tools_.table.emplace();
+        }
+        tools_.table->refresh(*tools_.proc);
+        processes_->scan(*tools_.table);
+    }
+    cpu_.update(*processes_);
+    tools_.processes.assign(processes_->members().begin(), processes_->members().end());
+    return true;
+}
+
+Nanoseconds JobTree::cpu() noexcept {
+    Nanoseconds used = cpu_seen_;
+    if (kind_ == Kind::cgroup) {
+        // The kernel adds what a running process uses to cpu.stat at its ticks; its own clock is exact. So for a tree
+        // of one process, or where the main one does the work, this is exact, too.
+        if (const auto group = group_->cpu()) {
+            used = std::max(used, group->usage);
+        }
+        used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
+    } else if (find_processes()) {
+        used = std::max(used, cpu_.used().total());
+        looked_ = true;
+    } else if (child_ != nullptr) {
+        used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
+    }
+    cpu_seen_ = used;
+    return used;
+}
+
+int JobTree::threads() noexcept {
+    if (kind_ == Kind::cgroup) {
+        tools_.pids.clear();
+        group_->threads(tools_.pids);
+        tasks_ = static_cast<int>(tools_.pids.size());
+    } else if (processes_) {
+        tasks_ = processes_->task_count();
+    }
+    return tasks_;
+}
+
+// The shell counts for itself only once it has become the program.
+int JobTree::shells() noexcept {
+    if (!has_shell_) {
+        return 0;
+    }
+    char link[64];
+    char shell[64];
+    const std::string_view program = tools_.proc->read_link({child_->pid(), "exe"}, link);
+    const ssize_t length = ::readlink("/bin/sh", shell, sizeof shell);
+    const std::string_view target = length > 0 ? std::string_view(shell, static_cast<std::size_t>(length)) : "/bin/sh";
+    const auto name_of = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+    return name_of(program) == name_of(target) ? 1 : 0;
+}
+
+TreeLook JobTree::look() noexcept {
+    TreeLook look;
+    if (!find_processes()) {
+        return look;
+    }
+    looked_ = true;
+    const auto& processes = tools_.processes;
+    const auto living =
+        std::count_if(processes.begin(), processes.end(), [](const Process& process) { return !process.stat.dead(); });
+    look.processes = std::max(static_cast<int>(living) - shells(), 0);
+    most_processes_ = std::max(most_processes_, look.processes);
+    memory_->look(*tools_.proc, processes);
+    look.memory = memory_->held();
+    look.over_memory = memory_->over_limit();
+    return look;
+}
+
+std::string JobTree::describe_waits() noexcept {
+    if (!find_processes()) {
+        return {};
+    }
+    tools_.pids.clear();
+    for (const Process& process : tools_.processes) {
+        if (!process.stat.dead()) {
+            tools_.pids.push_back(process.pid);
+        }
+    }
+    return detail::describe_waits(*tools_.proc, tools_.pids);
+}
+
+void JobTree::list(std::vector<ChildUsage>& children) noexcept {
+    if (!find_processes()) {
+        return;
+    }
+    for (const Process& process : tools_.processes) {
+        if (process.stat.dead()) {
+            continue;
+        }
+        const auto memory = read_memory(*tools_.proc, process.pid);
+        const ChildUsage child{process.pid, process.stat.utime, process.stat.stime, memory ? memory->figure(true) : 0};
+        // The main one comes first.
+        children.insert(process.pid == child_->pid() ? children.begin() : children.end(), child);
+    }
+}
+
+bool JobTree::memory_refused() noexcept {
+    if (!memory_by_kernel_) {
+        return false;
+    }
+    const auto events = group_->memory_events();
+    return events && events->oom_kill > 0;
+}
+
+bool JobTree::task_refused() noexcept { return tasks_by_kernel_ && group_->pids_refused().value_or(0) > 0; }
+
+int JobTree::task_events() noexcept { return tasks_by_kernel_ ? group_->task_events() : -1; }
+
+// The group of a tree that was adopted may be that of the host.
+void JobTree::signal_main(int number) noexcept {
+    if (adopted_) {
+        (void)child_->signal(number);
+    } else {
+        child_->signal_group(number);
+    }
+}
+
+void JobTree::signal(int number) noexcept {
+    // Found first: orphans are known by their parents, as long as these live.
+    const bool found = find_processes();
+    signal_main(number);
+    if (!found) {
+        return;
+    }
+    for (const Process& process : tools_.processes) {
+        const bool has_it = process.pid == child_->pid() || (!adopted_ && process.stat.group == child_->pid());
+        if (!has_it) {
+            signal_if_same(*tools_.proc, process, number);
+        }
+    }
+}
+
+void JobTree::kill() noexcept {
+    if (kind_ == Kind::cgroup && group_->kill()) {
+        return;
+    }
+    // Without a look a job of one process costs no walk; who has left the group unseen escapes.
+    if (!looked_ && !adopted_) {
+        child_->signal_group(SIGKILL);
+        return;
+    }
+    constexpr int rounds = 3;  // what is forked during a walk is found in the next
+    for (int round = 0; round < rounds; ++round) {
+        signal(SIGKILL);
+    }
+}
+
+std::optional<bool> JobTree::populated() noexcept { return kind_ == Kind::cgroup ? group_->populated() : std::nullopt; }
+
+void JobTree::look_before_reaping() noexcept {
+    if (kind_ == Kind::tree && looked_) {
+        find_processes();
+    }
+}
+
+void JobTree::conclude(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept {
+    sources.containment = containment();
+    sources.kill = kill_mechanism();
+    conclude_cpu(status, usage, sources);
+    conclude_memory(status, host_peak, usage, sources);
+    if (most_processes_ > 0) {
+        usage.proc = most_processes_;
+        sources.proc = kind_ == Kind::cgroup ? "cgroup.procs" : "sampled";
+    } else if (kind_ == Kind::cgroup && group_->pids_peak() == 1) {
+        usage.proc = 1;
+        sources.proc = "pids.peak";
+    }
+    usage.voluntary_switches = status.usage.ru_nvcsw;
+    usage.involuntary_switches = status.usage.ru_nivcsw;
+    usage.minor_faults = status.usage.ru_minflt;
+    usage.major_faults = status.usage.ru_majflt;
+    constexpr Bytes block = 512;  // getrusage(2) counts in these, whatever the file system's
+    usage.read_bytes = status.usage.ru_inblock * block;
+    usage.written_bytes = status.usage.ru_oublock * block;
+}
+
+void JobTree::conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sources) noexcept {
+    if (kind_ == Kind::cgroup) {
+        if (const auto group = group_->cpu()) {
+            usage.utime = group->user;
+            usage.stime = group->system;
+            sources.cpu = "cpu.stat";
+            sources.cpu_complete = true;
+            return;
+        }
+    }
+    const CpuTimes by_wait = cpu_of(status.usage);
+    cpu_.take_rusage(child_->pid(), by_wait);
+    const bool saw_more = looked_ && cpu_.used().total() > by_wait.total();
+    const CpuTimes& used = saw_more ? cpu_.used() : by_wait;
+    usage.utime = used.user;
+    usage.stime = used.system;
+    sources.cpu = saw_more ? "clock" : "rusage";
+}
+
+void JobTree::conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept {
+    if (looked_ && memory_->peak() > 0) {
+        usage.mem_anon = memory_->peak();
+    }
+    if (kind_ == Kind::cgroup) {
+        if (const auto peak = group_->memory_peak()) {
+            usage.mem = *peak;
+            sources.mem = "memory.peak";
+            return;
+        }
+    }
+    if (looked_ && memory_->peak() > 0) {
+        usage.mem = memory_->peak();
+        sources.mem = "sampled";
+    }
+    // A child's ru_maxrss begins at the host's own peak (exec carries it over), so only what exceeds it is the child's.
+    const Bytes peak = Bytes{status.usage.ru_maxrss} * 1024;
+    if (peak > host_peak + peak_tolerance && peak > usage.mem.value_or(0)) {
+        usage.mem = peak;
+        sources.mem = "maxrss";
+    }
+}
+
+void JobTree::snapshot(Usage& usage) noexcept {
+    if (kind_ == Kind::cgroup) {
+        if (const auto group = group_->cpu()) {
+            usage.utime = group->user;
+            usage.stime = group->system;
+        }
+    }
+    const TreeLook now = look();
+    if (kind_ == Kind::tree) {
+        usage.utime = cpu_.used().user;
+        usage.stime = cpu_.used().system;
+    }
+    usage.mem = now.memory ? std::optional(memory_->peak()) : std::nullopt;
+    if (most_processes_ > 0) {
+        usage.proc = most_processes_;
+    }
+}
+
+}  // namespace proctor::detail

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <proctor/job.hpp>
+#include <proctor/result.hpp>
+
+#include "accounting/memory_sample.hpp"
+#include "accounting/process_cpu.hpp"
+#include "accounting/process_tree.hpp"
+#include "base/clock.hpp"
+#include "base/failure.hpp"
+#include "containment/tree_tools.hpp"
+#include "process/child_process.hpp"
+
+namespace proctor::detail {
+
+/// What one look at a tree has found.
+struct TreeLook {
+    std::optional<Bytes> memory{};  ///< held now; none where /proc cannot be read
+    bool over_memory = false;       ///< more than the limit, and confirmed by counting shared pages once
+    int processes = 0;              ///< alive now, the shell of Job::shell apart
+};
+
+/// The processes of one job and what holds them together: a cgroup, or what /proc and the process group tell. All
+/// questions about the whole tree and all signals to it go here; the main process itself is a ChildProcess.
+class JobTree {
+public:
+    enum class Kind : std::uint8_t { none, cgroup, tree };
+
+    explicit JobTree(TreeTools& tools) noexcept : tools_(tools) {}
+    JobTree(const JobTree&) = delete;
+    JobTree& operator=(const JobTree&) = delete;
+    ~JobTree() = default;
+
+    /// Takes what the job needs before it can be launched, and sets the kernel's limits. Errors: a mechanism that the
+    /// job requires cannot be had.
+    [[nodiscard]] Expected<void> prepare(const Job& job);
+    /// The directory to be born in, or -1.
+    [[nodiscard]] int birthplace() const noexcept { return group_ != nullptr ? group_->directory() : -1; }
+    /// Whether the kernel keeps the memory limit, so that its killer may come at any moment from the birth on.
+    [[nodiscard]] bool memory_by_kernel() const noexcept { return memory_by_kernel_; }
+    /// The main process has been cloned.
+    void begin(const ChildProcess& child) noexcept;
+    /// A tree that somebody else has started, in no group of ours: neither a cgroup nor a process group.
+    void adopt(const ChildProcess& child, const RunLimits& limits, bool mem_maps_filter) noexcept;
+    /// Gives back what was taken. The main process is reaped, or never was.
+    void clear() noexcept;
+
+    [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    [[nodiscard]] std::string_view containment() const noexcept;
+    [[nodiscard]] std::string_view kill_mechanism() const noexcept;
+
+    /// Processor time up to now. Never goes back.
+    [[nodiscard]] Nanoseconds cpu() noexcept;
+    /// Threads that are alive, as far as the last look knows.
+    [[nodiscard]] int threads() noexcept;
+    [[nodiscard]] TreeLook look() noexcept;
+    /// What the tree waits for, in words.
+    [[nodiscard]] std::string describe_waits() noexcept;
+    void list(std::vector<ChildUsage>& children) noexcept;
+
+    /// Kernel's verdicts on its limits: whether it has killed for memory, or refused a task.
+    [[nodiscard]] bool memory_refused() noexcept;
+    [[nodiscard]] bool task_refused() noexcept;
+    /// To be polled with POLLPRI for a refused task; -1 if there is none.
+    [[nodiscard]] int task_events() noexcept;
+
+    /// To every process that is known.
+    void signal(int number) noexcept;
+    /// SIGKILL to every process; they die a little later.
+    void kill() noexcept;
+    /// Whether anybody of the tree lives, the main process apart once it is a zombie; none where that is not known.
+    [[nodiscard]] std::optional<bool> populated() noexcept;
+
+    /// The last look before the main process is reaped.
+    void look_before_reaping() noexcept;
+    /// Puts what is known into a result's usage and sources, the main process's status included.
+    void conclude(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept;
+    /// As far as known while the tree lives.
+    void snapshot(Usage& usage) noexcept;
+
+private:
+    [[nodiscard]] Expected<void> take_group(const Job& job);
+    [[nodiscard]] std::optional<Error> missing(const Require& require) const;
+    bool find_processes() noexcept;
+    void find_in_group() noexcept;
+    [[nodiscard]] int shells() noexcept;
+    void signal_main(int number) noexcept;
+    void conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sources) noexcept;
+    void conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept;
+
+    TreeTools& tools_;
+    Kind kind_ = Kind::none;
+    Cgroup* group_ = nullptr;
+    bool memory_by_kernel_ = false;
+    bool tasks_by_kernel_ = false;
+    bool has_shell_ = false;
+    bool adopted_ = false;
+    const ChildProcess* child_ = nullptr;
+
+    std::optional<ProcessTree> processes_{};
+    std::optional<TreeMemory> memory_{};
+    TreeCpu cpu_{};
+    Nanoseconds cpu_seen_{};
+    int most_processes_ = 0;
+    int tasks_ = 1;
+    bool looked_ = false;
+};
+
+}  // namespace proctor::detail

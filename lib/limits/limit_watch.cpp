@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "limits/limit_watch.hpp"
+
+#include <algorithm>
+
+namespace proctor::detail {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// The least time between two looks at processor time: what is left may be less, but a timer is not more exact.
+constexpr Nanoseconds shortest_cpu_wait = milliseconds(1);
+// A tree that has little left and uses none of it is looked at less and less often, down to this.
+constexpr Nanoseconds longest_cpu_pause = milliseconds(16);
+
+constexpr Nanoseconds shortest_look = milliseconds(2);
+constexpr Nanoseconds longest_look = milliseconds(250);
+// What a tree may plausibly take in a second: the kernel clears pages at 2 to 4 GiB/s for each processor.
+constexpr Bytes memory_per_second = Bytes{2} << 30;
+// A fork takes 50 us or more for each processor.
+constexpr int processes_per_second = 20'000;
+
+}  // namespace
+
+void LimitWatch::start(const WatchPlan& plan) {
+    plan_ = plan;
+    started_ = last_look_ = now();
+    cpu_seen_ = {};
+    cpu_pause_ = shortest_cpu_wait;
+    look_cpu_ = Nanoseconds(-1);
+    looks_ = 0;
+    if (plan_.limits.cpu_time) {
+        engine_.start(cpu_timer_, started_ + std::max(*plan_.limits.cpu_time / plan_.processors, shortest_cpu_wait));
+    }
+    if (plan_.limits.block) {
+        window_.start(started_, *plan_.limits.block);
+        engine_.start(block_timer_, started_ + *plan_.limits.block / BlockWindow::dense);
+    }
+    const bool by_looking = plan_.limits.processes || (plan_.limits.memory && !plan_.memory_by_kernel);
+    if (by_looking || plan_.sample) {
+        look_wish_ = next_look({});
+        sampler_.start(look_timer_, look_wish_);
+    }
+}
+
+void LimitWatch::stop() noexcept {
+    engine_.cancel(cpu_timer_);
+    engine_.cancel(block_timer_);
+    sampler_.cancel(look_timer_);
+}
+
+void LimitWatch::strike(Reason reason, Instant crossed_at) noexcept {
+    stop();
+    owner_.on_limit(reason, crossed_at);
+}
+
+void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
+    const Nanoseconds limit = *plan_.limits.cpu_time;
+    const Instant time = now();
+    const Nanoseconds used = tree_.cpu();
+    if (used > limit) {
+        return strike(Reason::cpu_limit, time);
+    }
+    const int threads = plan_.processors > 1 ? std::max(tree_.threads(), 1) : 1;
+    const auto at_once = static_cast<int>(std::min<unsigned>(plan_.processors, static_cast<unsigned>(threads)));
+    Nanoseconds wait = std::max((limit - used) / at_once, shortest_cpu_wait);
+    cpu_pause_ = used == cpu_seen_ ? std::min(cpu_pause_ * 2, longest_cpu_pause) : shortest_cpu_wait;
+    cpu_seen_ = used;
+    wait = std::max(wait, cpu_pause_);
+    engine_.start(cpu_timer_, time + wait);
+}
+
+void LimitWatch::on_block_timer(int /*result*/) noexcept {
+    const Instant time = now();
+    const BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
+    if (verdict.blocked) {
+        return strike(Reason::block_limit, time);
+    }
+    engine_.start(block_timer_, verdict.next_look);
+}
+
+void LimitWatch::on_look(int /*result*/) noexcept {
+    const Instant time = now();
+    const Nanoseconds used = tree_.cpu();
+    if (used == look_cpu_) {
+        look_again(std::min(look_wish_ * 2, longest_look));
+        sampler_.charge(now() - time);
+        return;
+    }
+    look_cpu_ = used;
+    const TreeLook look = tree_.look();
+    ++looks_;
+    last_look_ = time;
+    const std::optional<Reason> reason = crossed_by_look(look);
+    sampler_.charge(now() - time);
+    if (reason) {
+        return strike(*reason, time);
+    }
+    look_again(next_look(look));
+}
+
+std::optional<Reason> LimitWatch::crossed_by_look(const TreeLook& look) noexcept {
+    if (look.over_memory && !plan_.memory_by_kernel) {
+        return Reason::memory_limit;
+    }
+    if (plan_.limits.processes && look.processes > *plan_.limits.processes) {
+        return Reason::process_limit;
+    }
+    return std::nullopt;
+}
+
+Nanoseconds LimitWatch::next_look(const TreeLook& look) const noexcept {
+    Nanoseconds wish = longest_look;
+    if (plan_.limits.memory && !plan_.memory_by_kernel) {
+        const Bytes left = std::max(*plan_.limits.memory - look.memory.value_or(0), Bytes{0});
+        const double seconds = static_cast<double>(left) / static_cast<double>(memory_per_second);
+        wish = std::min(wish, std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(seconds)));
+    }
+    if (plan_.limits.processes) {
+        const int left = std::max(*plan_.limits.processes - look.processes, 0);
+        wish = std::min<Nanoseconds>(wish, std::chrono::seconds(left) / processes_per_second);
+    }
+    return std::max(wish, shortest_look);
+}
+
+void LimitWatch::look_again(Nanoseconds wish) noexcept {
+    look_wish_ = wish;
+    sampler_.start(look_timer_, wish);
+}
+
+std::optional<Nanoseconds> LimitWatch::sample_interval() const noexcept {
+    if (looks_ == 0) {
+        return std::nullopt;
+    }
+    return (last_look_ - started_) / looks_;
+}
+
+}  // namespace proctor::detail

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+
+#include <proctor/limits.hpp>
+
+#include "base/clock.hpp"
+#include "containment/job_tree.hpp"
+#include "limits/block_window.hpp"
+#include "limits/sampler.hpp"
+#include "ring/engine.hpp"
+#include "ring/operation.hpp"
+
+namespace proctor::detail {
+
+class LimitOwner {
+public:
+    /// A limit was crossed, or seen to be. Called once at most for each start of the watch.
+    virtual void on_limit(Reason reason, Instant crossed_at) noexcept = 0;
+
+protected:
+    LimitOwner() = default;
+    ~LimitOwner() = default;
+};
+
+/// What is watched of one tree.
+struct WatchPlan {
+    RunLimits limits{};
+    bool sample = true;             ///< look at memory and processes also without a limit on them
+    bool memory_by_kernel = false;  ///< memory.max stands: nothing has to be looked for
+    unsigned processors = 1;        ///< that the tree may run on
+};
+
+/// Keeps the limits of one tree but the wall time, by three means:
+///
+/// Processor time by prediction. What is left, divided by the processors that the tree can use at once, is the earliest
+/// moment at which it can be used up; then it is looked at and predicted again.
+///
+/// Blocking by a sliding window over the tree's processor time and its streams' bytes (BlockWindow).
+///
+/// Memory and processes by looking, as often as the tree could plausibly reach its limit, within the reactor's budget.
+/// A tree that has used no processor time since the last look has changed nothing and is not looked at.
+class LimitWatch {
+public:
+    LimitWatch(Engine& engine, Sampler& sampler, JobTree& tree, LimitOwner& owner) noexcept
+        : engine_(engine), sampler_(sampler), tree_(tree), owner_(owner) {}
+    LimitWatch(const LimitWatch&) = delete;
+    LimitWatch& operator=(const LimitWatch&) = delete;
+    ~LimitWatch() = default;
+
+    /// From now on, which is when the tree began.
+    void start(const WatchPlan& plan);
+    /// A byte has passed on one of the streams.
+    void note_progress(Instant time) noexcept { window_.note_progress(time); }
+    void stop() noexcept;
+
+    /// Mean time between looks at memory and processes; none if there was none.
+    [[nodiscard]] std::optional<Nanoseconds> sample_interval() const noexcept;
+
+private:
+    void on_cpu_timer(int result) noexcept;
+    void on_block_timer(int result) noexcept;
+    void on_look(int result) noexcept;
+    void strike(Reason reason, Instant crossed_at) noexcept;
+    [[nodiscard]] std::optional<Reason> crossed_by_look(const TreeLook& look) noexcept;
+    [[nodiscard]] Nanoseconds next_look(const TreeLook& look) const noexcept;
+    void look_again(Nanoseconds wish) noexcept;
+
+    Engine& engine_;
+    Sampler& sampler_;
+    JobTree& tree_;
+    LimitOwner& owner_;
+    WatchPlan plan_{};
+
+    Nanoseconds cpu_seen_{};
+    Nanoseconds cpu_pause_{};  // how long the next look may wait although little is left, since nothing is used
+
+    BlockWindow window_{};
+
+    Instant started_{};
+    Instant last_look_{};
+    Nanoseconds look_cpu_{-1};
+    Nanoseconds look_wish_{};
+    int looks_ = 0;
+
+    Bound<Timer, LimitWatch, &LimitWatch::on_cpu_timer> cpu_timer_{*this};
+    Bound<Timer, LimitWatch, &LimitWatch::on_block_timer> block_timer_{*this};
+    Bound<Timer, LimitWatch, &LimitWatch::on_look> look_timer_{*this};
+};
+
+}  // namespace proctor::detail

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "limits/sampler.hpp"
+
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace proctor::detail {
+
+namespace {
+
+// Looks that are due within this time of each other share one tick.
+constexpr Nanoseconds slack = std::chrono::microseconds(500);
+
+// How long the cost is summed up before the intervals are changed.
+constexpr Nanoseconds accounting_period = std::chrono::milliseconds(100);
+
+constexpr int longest_stretch = 1024;
+
+}  // namespace
+
+Expected<void> Sampler::open() {
+    clock_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (!clock_) {
+        return failure(Stage::setup, errno, "no timer for looking at the processes",
+                       "close descriptors, or raise the limit of open files (ulimit -n)");
+    }
+    tick_.fd = clock_.get();
+    return {};
+}
+
+void Sampler::start(Timer& look, Nanoseconds wish) {
+    const Instant time = now();
+    if (!period_start_) {
+        period_start_ = time;
+    }
+    const Nanoseconds interval = wish * stretch_;
+    const Nanoseconds due = time.since_boot + interval;
+    looks_.start(look, Instant{(due + slack - Nanoseconds(1)) / slack * slack});
+    aim();
+}
+
+void Sampler::charge(Nanoseconds cost) noexcept { spent_ += cost; }
+
+// Stretches where more than the share was spent, and relaxes where less than a quarter of it was.
+void Sampler::balance(Instant time) noexcept {
+    const Nanoseconds period = time - *period_start_;
+    if (period < accounting_period) {
+        return;
+    }
+    const Nanoseconds allowed = period / budget_share;
+    if (spent_ > allowed) {
+        stretch_ = std::min(stretch_ * 2, longest_stretch);
+    } else if (spent_ < allowed / 4) {
+        stretch_ = std::max(stretch_ / 2, 1);
+    }
+    spent_ = {};
+    period_start_ = time;
+}
+
+// The timerfd is moved only when the earliest look has changed; where none is left, it is not: a last tick finds
+// nothing.
+void Sampler::aim() noexcept {
+    const auto earliest = looks_.earliest();
+    if (!earliest || stopped_) {
+        return;
+    }
+    if (!aimed_ || *earliest < aimed_at_) {
+        aimed_ = true;
+        aimed_at_ = *earliest;
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(earliest->since_boot);
+        itimerspec time{};
+        time.it_value.tv_sec = seconds.count();
+        // All zero would disarm it.
+        time.it_value.tv_nsec = std::max<long>((earliest->since_boot - seconds).count(), 1);
+        ::timerfd_settime(clock_.get(), TFD_TIMER_ABSTIME, &time, nullptr);
+    }
+    if (!tick_.in_flight()) {
+        engine_.start(tick_);
+    }
+}
+
+void Sampler::on_tick(int result) noexcept {
+    if (stopped_ || result == -ECANCELED) {
+        return;
+    }
+    aimed_ = false;
+    const Instant time = now();
+    looks_.fire(time);
+    balance(time);
+    aim();
+}
+
+bool Sampler::stop() noexcept {
+    stopped_ = true;
+    engine_.cancel(tick_);
+    return !tick_.in_flight();
+}
+
+}  // namespace proctor::detail

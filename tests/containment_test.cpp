@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+//
+// Nobody escapes: after the result no process of the job lives.
+#include "support.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using proctor::Containment;
+using proctor::Job;
+using proctor::JobHandle;
+using proctor::Outcome;
+using proctor::Reactor;
+using proctor::RunResult;
+using proctor::STDOUT;
+using support::run_in;
+using support::script;
+using support::Witness;
+
+namespace {
+
+// Each ends with a main process that has gone or waits; what it left behind would live for ever.
+const std::vector<std::string> fugitives = {
+    "fork [ new-session then ready then pause ] then exit 0",
+    "fork [ fork [ new-session then ready then pause ] then ready ] then exit 0",
+    "fork [ new-session then fork [ ignore 1 then ignore 15 then ready then pause ] then ready then exit 0 ] then exit "
+    "0",
+    "fork [ new-session then ready then raise 19 ] then exit 0",
+    "fork [ new-session then ignore 15 then ready then pause ] then exit 0",
+    "fork [ new-session then ready then pause ] then pause",
+    "fork [ fork [ new-session then ready then raise 19 ] then ready ] then raise 19",
+};
+
+std::vector<Containment> without_escape() {
+    std::vector<Containment> kinds = support::containments();
+    std::erase(kinds, Containment::tree);
+    return kinds;
+}
+
+}  // namespace
+
+TEST_CASE("after the result nobody lives, whatever he did to escape") {
+    for (const Containment kind : without_escape()) {
+        CAPTURE(support::name_of(kind));
+        for (const std::string& words : fugitives) {
+            CAPTURE(words);
+            int left = 0;
+            const int rounds = support::rounds(50);
+            for (int round = 0; round < rounds; ++round) {
+                Job job = script(words);
+                job.limits.time = 50ms;
+                job.drain_grace = 1ms;
+                job.output = job.error_output = proctor::Output::null();
+                Witness witness(job);
+                const RunResult result = run_in(kind, job);
+                REQUIRE_MESSAGE(result.outcome != Outcome::error, support::describe(result));
+                left += witness.anybody_left() ? 1 : 0;
+            }
+            CHECK(left == 0);
+        }
+    }
+}
+
+TEST_CASE("a bomb that forks as fast as it can is ended, and nothing of it is left") {
+    for (const Containment kind : without_escape()) {
+        CAPTURE(support::name_of(kind));
+        const int rounds = support::rounds(20);
+        for (int round = 0; round < rounds; ++round) {
+            Job job = script("bomb 200");
+            job.limits = {.time = 20s, .processes = 16};
+            job.output = job.error_output = proctor::Output::null();
+            Witness witness(job);
+            const RunResult result = run_in(kind, job);
+            CHECK_MESSAGE(result.reason == proctor::Reason::process_limit, support::describe(result));
+            CHECK_FALSE(witness.anybody_left());
+        }
+    }
+}
+
+TEST_CASE("without containment those that were seen are killed, too") {
+    Job job = script("fork [ new-session then ready then pause ] then pause");
+    job.limits = {.time = 600ms};
+    Witness witness(job);
+    const RunResult result = run_in(Containment::tree, job);
+    CHECK(result.reason == proctor::Reason::time_limit);
+    CHECK(result.usage->proc == 2);
+    CHECK(witness.all_gone());
+}
+
+TEST_CASE("a sibling of the same user survives") {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        Reactor reactor = support::make_reactor({.containment = kind});
+        JobHandle sibling;
+        bool alive = false;
+        RunResult of_sibling;
+        Job killed = script("fork [ new-session then ready then pause ] then pause");
+        killed.limits.time = 50ms;
+        sibling = reactor.submit(script("print up then pause"),
+                                 {.on_record =
+                                      [&](auto&&) {
+                                          reactor.submit(killed, [&](RunResult&&) {
+                                              alive = sibling.signal(0).has_value();
+                                              sibling.cancel();
+                                          });
+                                      },
+                                  .on_end = [&](RunResult&& result) { of_sibling = std::move(result); }});
+        REQUIRE(reactor.run());
+        CHECK(alive);
+        CHECK(of_sibling.signal == 9);
+    }
+}
+
+TEST_CASE("no group, descriptor or zombie is left by many jobs in one reactor, of any containment") {
+    const auto descriptors = support::open_descriptors();
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        {
+            Reactor reactor = support::make_reactor({.max_running = 16, .containment = kind});
+            int passed = 0;
+            const int jobs = support::rounds(500);
+            for (int i = 0; i < jobs; ++i) {
+                const char* const words =
+                    i % 3 == 0 ? "fork [ new-session then ready then pause ] then print ok" : "print ok";
+                Job job = script(words);
+                job.drain_grace = 1ms;
+                reactor.submit(job, [&](RunResult&& result) {
+                    passed += result.passed() && result.capture.text(STDOUT) == "ok" ? 1 : 0;
+                });
+            }
+            REQUIRE(reactor.run());
+            CHECK(passed == jobs);
+        }
+        CHECK(support::open_descriptors() == descriptors);
+        CHECK_FALSE(support::has_children());
+    }
+}
+
+TEST_CASE("processor time of descendants that nobody waited for is known where it can be") {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        Job job = script("ignore 17 then fork [ burn 40 ] then fork [ burn 40 ] then fork [ burn 40 ] then exit 0");
+        const RunResult result = run_in(kind, job);
+        REQUIRE(result.usage.has_value());
+        CHECK(result.sources.cpu_complete == (kind == Containment::cgroup));
+        if (result.sources.cpu_complete) CHECK(result.usage->utime + result.usage->stime >= 110ms);
+    }
+}

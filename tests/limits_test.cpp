@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+//
+// The limits on what a whole tree uses, by each kind of containment that this machine has.
+#include "support.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace proctor::literals;
+using proctor::CaptureRecord;
+using proctor::Containment;
+using proctor::Job;
+using proctor::JobHandle;
+using proctor::Outcome;
+using proctor::Reactor;
+using proctor::Reason;
+using proctor::RunLimits;
+using proctor::RunResult;
+using proctor::Stage;
+using proctor::STDOUT;
+using support::run_in;
+using support::script;
+
+namespace {
+
+Job limited(std::string_view words, const RunLimits& limits) {
+    Job job = script(words);
+    job.limits = limits;
+    return job;
+}
+
+void check_ended_by(const RunResult& result, Reason reason) {
+    CAPTURE(support::describe(result));
+    CHECK(result.outcome == Outcome::fail);
+    CHECK(result.reason == reason);
+    CHECK(result.signal == 9);
+    CHECK(result.returncode == -9);
+    REQUIRE(result.limit_events.crossed_at);
+    REQUIRE(result.limit_events.signalled_at);
+    REQUIRE(result.limit_events.ended_at);
+    CHECK(*result.limit_events.crossed_at > 0ns);
+    CHECK(*result.limit_events.crossed_at <= *result.limit_events.signalled_at);
+    CHECK(*result.limit_events.signalled_at <= *result.limit_events.ended_at);
+}
+
+void in_each(const std::function<void(Containment)>& check) {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        check(kind);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("processor time: one that spins is ended when it has used its limit") {
+    in_each([](Containment kind) {
+        const RunResult result = run_in(kind, limited("spin", {.time = 1min, .cpu_time = 100ms}));
+        check_ended_by(result, Reason::cpu_limit);
+        CHECK(result.usage->utime + result.usage->stime >= 99ms);
+        CHECK(result.usage->wctime >= 99ms);
+    });
+}
+
+TEST_CASE("processor time: that of all processes counts") {
+    in_each([](Containment kind) {
+        const char* const words = "fork [ ready then spin ] then fork [ ready then spin ] then pause";
+        const RunResult result = run_in(kind, limited(words, {.time = 1min, .cpu_time = 200ms}));
+        check_ended_by(result, Reason::cpu_limit);
+    });
+}
+
+TEST_CASE("processor time: that of a dead child that was waited for counts") {
+    in_each([](Containment kind) {
+        const char* const words = "fork [ ready then burn 150 ] then reap then spin";
+        const RunResult result = run_in(kind, limited(words, {.time = 1min, .cpu_time = 300ms}));
+        check_ended_by(result, Reason::cpu_limit);
+        CHECK(result.usage->utime + result.usage->stime >= 290ms);
+    });
+}
+
+TEST_CASE("processor time: one that stays below, or sleeps, goes on") {
+    in_each([](Containment kind) {
+        CHECK(run_in(kind, limited("burn 50", {.cpu_time = 10s})).outcome == Outcome::pass);
+        const RunResult asleep = run_in(kind, limited("pause", {.time = 300ms, .cpu_time = 50ms}));
+        check_ended_by(asleep, Reason::time_limit);
+    });
+}
+
+TEST_CASE("memory: one that takes more than its limit is ended") {
+    in_each([](Containment kind) {
+        const Job job = limited("touch-memory 209715200 then pause", {.time = 1min, .memory = 64_MiB});
+        const RunResult result = run_in(kind, job);
+        check_ended_by(result, Reason::memory_limit);
+        REQUIRE(result.usage->mem.has_value());
+        CHECK(*result.usage->mem >= 60_MiB);
+    });
+}
+
+TEST_CASE("memory: that of all processes counts together") {
+    in_each([](Containment kind) {
+        const char* const words =
+            "fork [ touch-memory 41943040 then ready then pause ] then touch-memory 41943040 then pause";
+        check_ended_by(run_in(kind, limited(words, {.time = 1min, .memory = 64_MiB})), Reason::memory_limit);
+    });
+}
+
+TEST_CASE("memory: pages that processes share count once") {
+    in_each([](Containment kind) {
+        const char* const words =
+            "touch-memory 41943040 then fork [ ready then pause ] then fork [ ready then pause ] then "
+            "fork [ ready then pause ] then print up then pause";
+        const RunResult result = run_in(kind, limited(words, {.time = 600ms, .memory = 64_MiB}));
+        check_ended_by(result, Reason::time_limit);
+        CHECK(result.capture.text(STDOUT) == "up");
+    });
+}
+
+TEST_CASE("memory: one that stays below goes on") {
+    in_each([](Containment kind) {
+        const Job job = limited("touch-memory 33554432 then burn 50", {.memory = 64_MiB});
+        const RunResult result = run_in(kind, job);
+        CHECK_MESSAGE(result.outcome == Outcome::pass, support::describe(result));
+    });
+}
+
+TEST_CASE("processes: one more than allowed ends the run, and not one less") {
+    in_each([](Containment kind) {
+        std::string words;
+        for (int i = 0; i < 3; ++i) words += "fork [ ready then pause ] then ";
+        words += "print up then pause";
+        const RunResult enough = run_in(kind, limited(words, {.time = 400ms, .processes = 4}));
+        check_ended_by(enough, Reason::time_limit);
+        CHECK(enough.usage->proc == 4);
+        check_ended_by(run_in(kind, limited(words, {.time = 1min, .processes = 3})), Reason::process_limit);
+    });
+}
+
+TEST_CASE("processes: a shell is not counted while it is one") {
+    in_each([](Containment kind) {
+        Job job;
+        job.shell = "sleep 60 & sleep 60; :";
+        job.limits = {.time = 400ms, .processes = 2};
+        check_ended_by(run_in(kind, job), Reason::time_limit);
+        job.limits = {.time = 1min, .processes = 1};
+        check_ended_by(run_in(kind, job), Reason::process_limit);
+        job.shell = "exec sleep 60";
+        job.limits = {.time = 400ms, .processes = 1};
+        const RunResult replaced = run_in(kind, job);
+        check_ended_by(replaced, Reason::time_limit);
+        CHECK(replaced.usage->proc == 1);
+    });
+}
+
+TEST_CASE("processes: zombies are not counted") {
+    in_each([](Containment kind) {
+        std::string words;
+        for (int i = 0; i < 5; ++i) words += "fork [ exit 0 ] then ";
+        check_ended_by(run_in(kind, limited(words + "pause", {.time = 400ms, .processes = 2})), Reason::time_limit);
+    });
+}
+
+TEST_CASE("tasks: a fork that the kernel refuses ends the run; without the controller that is told if it is required") {
+    std::string words;
+    for (int i = 0; i < 5; ++i) words += "fork [ ready then pause ] then ";
+    Job job = limited(words + "pause", {.time = 1min, .tasks = 4});
+    job.require.tasks = true;
+    const RunResult result = support::run_in(Containment::automatic, job);
+    if (result.error) {
+        CHECK(result.error->stage == Stage::cgroup);
+        CHECK_FALSE(result.error->cure.empty());
+        CHECK_FALSE(result.usage.has_value());
+        return support::skip("no pids controller");
+    }
+    CHECK(result.reason == Reason::process_limit);
+}
+
+TEST_CASE("blocked: one that does nothing is ended at its limit, and the words say what it waits for") {
+    in_each([](Containment kind) {
+        const RunResult asleep = run_in(kind, limited("pause", {.time = 1min, .block = 300ms}));
+        check_ended_by(asleep, Reason::block_limit);
+        CHECK(asleep.usage->wctime >= 300ms);
+        CHECK_FALSE(asleep.blocked_in.empty());
+        Job job = limited("read 1", {.time = 1min, .block = 300ms});
+        job.input = proctor::Input::held_open();
+        const RunResult reading = run_in(kind, job);
+        check_ended_by(reading, Reason::block_limit);
+        CHECK_MESSAGE(reading.blocked_in.find("reading stdin") != std::string::npos, reading.blocked_in);
+    });
+}
+
+TEST_CASE("blocked: one that works, or prints once in a while, is not") {
+    in_each([](Containment kind) {
+        check_ended_by(run_in(kind, limited("spin", {.time = 1s, .block = 200ms})), Reason::time_limit);
+        Job job;
+        job.argv = {"/bin/sh", "-c", "while :; do echo x; sleep 0.1; done"};
+        job.limits = {.time = 3s, .block = 1s};
+        check_ended_by(run_in(kind, job), Reason::time_limit);
+    });
+}
+
+TEST_CASE("output: a limit may end the run, with the first bytes kept") {
+    in_each([](Containment kind) {
+        Job job = limited("fill 1 100000 then pause", {.time = 1min});
+        job.capture.limits.max_stdout_bytes = 10;
+        job.capture.limit_ends_run = true;
+        const RunResult result = run_in(kind, job);
+        check_ended_by(result, Reason::output_limit);
+        CHECK(result.capture.text(STDOUT) == support::pattern(10));
+        CHECK(result.capture.totals(STDOUT).truncated);
+    });
+}
+
+TEST_CASE("a limit asks by SIGTERM first where the job wants that, and every process is asked") {
+    in_each([](Containment kind) {
+        const char* const words =
+            "fork [ new-session then on-signal-print 15 child then ready then spin ] then on-signal-exit 15 main 7 "
+            "then "
+            "spin";
+        Job job = limited(words, {.time = 1min, .cpu_time = 100ms});
+        job.kill_after = 500ms;
+        const RunResult result = run_in(kind, job);
+        CAPTURE(support::describe(result));
+        CHECK(result.reason == Reason::cpu_limit);
+        CHECK(result.exit_code == 7);
+        CHECK(result.capture.text(STDOUT).find("main") != std::string::npos);
+        CHECK(result.capture.text(STDOUT).find("child") != std::string::npos);
+    });
+}
+
+TEST_CASE("what is required and missing is an error before the start") {
+    for (const auto member : {&proctor::Require::cgroup, &proctor::Require::cpu, &proctor::Require::memory,
+                              &proctor::Require::tasks, &proctor::Require::kill}) {
+        Job job = script("print ran");
+        job.require.*member = true;
+        const RunResult result = run_in(Containment::tree, job);
+        CHECK(result.outcome == Outcome::error);
+        REQUIRE(result.error.has_value());
+        CHECK(result.error->stage == Stage::cgroup);
+        CHECK(result.error->message.find("required") != std::string::npos);
+        CHECK(result.capture.text(STDOUT).empty());
+    }
+}
+
+TEST_CASE("live usage and the list of processes while a job runs") {
+    in_each([](Containment kind) {
+        Reactor reactor = support::make_reactor({.containment = kind});
+        Job job = script("fork [ ready then pause ] then touch-memory 8388608 then burn 30 then print up then pause");
+        JobHandle handle;
+        RunResult result;
+        bool seen = false;
+        handle = reactor.submit(job, {.on_record =
+                                          [&](const CaptureRecord&) {
+                                              const auto usage = handle.usage();
+                                              const auto processes = handle.processes();
+                                              REQUIRE(usage.has_value());
+                                              CHECK(usage->utime + usage->stime >= 25ms);
+                                              CHECK(usage->proc == 2);
+                                              CHECK(usage->mem.value_or(0) >= 8_MiB);
+                                              REQUIRE(processes.size() == 2);
+                                              CHECK(processes[0].pid == handle.pid());
+                                              CHECK(processes[0].mem >= 8_MiB);
+                                              seen = true;
+                                              handle.cancel();
+                                          },
+                                      .on_end = [&](RunResult&& ended) { result = std::move(ended); }});
+        REQUIRE(reactor.run());
+        CHECK(seen);
+        CHECK(result.error.has_value());
+        CHECK(handle.processes().empty());
+    });
+}
+
+TEST_CASE("many jobs with limits of every kind at once, each gets its own") {
+    struct Wanted {
+        const char* words;
+        RunLimits limits;
+        Reason reason;
+    };
+    const std::vector<Wanted> kinds = {
+        {"spin", {.time = 1min, .cpu_time = 30ms}, Reason::cpu_limit},
+        {"touch-memory 67108864 then pause", {.time = 1min, .memory = 32_MiB}, Reason::memory_limit},
+        {"fork [ ready then pause ] then fork [ ready then pause ] then pause",
+         {.time = 1min, .processes = 2},
+         Reason::process_limit},
+        {"pause", {.time = 1min, .block = 100ms}, Reason::block_limit},
+        {"pause", {.time = 100ms}, Reason::time_limit},
+    };
+    in_each([&](Containment kind) {
+        Reactor reactor = support::make_reactor({.max_running = 10, .containment = kind});
+        const int each = support::rounds(20);
+        int right = 0;
+        for (int i = 0; i < each; ++i) {
+            for (const Wanted& wanted : kinds) {
+                reactor.submit(limited(wanted.words, wanted.limits), [&](RunResult&& result) {
+                    CHECK_MESSAGE(result.reason == wanted.reason, support::describe(result));
+                    right += result.reason == wanted.reason ? 1 : 0;
+                });
+            }
+        }
+        REQUIRE(reactor.run());
+        CHECK(right == each * static_cast<int>(kinds.size()));
+    });
+}
