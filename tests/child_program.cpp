@@ -329,6 +329,15 @@ void reap(char**) {
     }
 }
 
+pid_t forked_last = -1;
+
+// Returns when the one that was forked last is dead, and leaves it unreaped.
+void await_dead(char**) {
+    siginfo_t info;
+    while (waitid(P_PID, static_cast<id_t>(forked_last), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+    }
+}
+
 // Returns when the process that started this one is dead.
 void await_orphaned(char**) {
     sigset_t set;
@@ -385,6 +394,7 @@ const Command commands[] = {
     {"new-session", 0, new_session},
     {"ready", 0, ready},
     {"reap", 0, reap},
+    {"await-dead", 0, await_dead},
     {"await-orphaned", 0, await_orphaned},
 };
 
@@ -403,6 +413,7 @@ void fork_script(char** begin, char** end) {
         run_script(begin, end);
         _exit(0);
     }
+    forked_last = pid;
     close(ends[1]);
     char byte = 0;
     while (read(ends[0], &byte, 1) < 0 && errno == EINTR) {

@@ -123,8 +123,9 @@ TEST_CASE("no group, descriptor or zombie is left by many jobs in one reactor, o
             int passed = 0;
             const int jobs = support::rounds(500);
             for (int i = 0; i < jobs; ++i) {
-                const char* const words =
-                    i % 3 == 0 ? "fork [ new-session then ready then pause ] then print ok" : "print ok";
+                const char* const words = i % 3 == 0 && kind != Containment::tree
+                                              ? "fork [ new-session then ready then pause ] then print ok"
+                                              : "print ok";
                 Job job = script(words);
                 job.drain_grace = 1ms;
                 reactor.submit(job, [&](RunResult&& result) {

@@ -315,7 +315,7 @@ TEST_CASE("a handle that names nothing answers as one whose job has ended") {
 }
 
 TEST_CASE("memory is told only where it exceeds what the host had at the start of the job") {
-    const RunResult small = support::run_script("exit 0");
+    const RunResult small = support::run_in(proctor::Containment::tree, script("exit 0"));
     REQUIRE(small.usage.has_value());
     CHECK_FALSE(small.usage->mem.has_value());
     CHECK_FALSE(small.sources.mem.has_value());
@@ -323,7 +323,8 @@ TEST_CASE("memory is told only where it exceeds what the host had at the start o
     rusage ours{};
     getrusage(RUSAGE_SELF, &ours);
     const proctor::Bytes wanted = static_cast<proctor::Bytes>(ours.ru_maxrss) * 1024 + (64 << 20);
-    const RunResult large = support::run_script("touch-memory " + std::to_string(wanted));
+    const RunResult large =
+        support::run_in(proctor::Containment::tree, script("touch-memory " + std::to_string(wanted)));
     REQUIRE(large.usage.has_value());
     REQUIRE(large.usage->mem.has_value());
     CHECK(*large.usage->mem >= wanted);
@@ -331,7 +332,7 @@ TEST_CASE("memory is told only where it exceeds what the host had at the start o
 }
 
 TEST_CASE("memory that the host takes while its jobs start is not told as theirs") {
-    Reactor reactor = support::make_reactor({.max_running = 16});
+    Reactor reactor = support::make_reactor({.max_running = 16, .containment = proctor::Containment::tree});
     std::vector<RunResult> kept;
     for (int i = 0; i < 500; ++i) {
         reactor.submit(script("fill 1 100000"), [&](RunResult&& result) { kept.push_back(std::move(result)); });

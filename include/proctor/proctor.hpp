@@ -6,6 +6,7 @@
 #include <proctor/job.hpp>
 #include <proctor/json.hpp>
 #include <proctor/limits.hpp>
+#include <proctor/monitor.hpp>
 #include <proctor/reactor.hpp>
 #include <proctor/result.hpp>
 #include <proctor/stdio.hpp>

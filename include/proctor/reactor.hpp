@@ -15,6 +15,7 @@
 #include <proctor/error.hpp>
 #include <proctor/export.hpp>
 #include <proctor/job.hpp>
+#include <proctor/monitor.hpp>
 #include <proctor/result.hpp>
 
 namespace proctor {
@@ -139,6 +140,17 @@ public:
     JobHandle submit(Job job, OnEnd on_end) {
         return submit(std::move(job), Handlers{.on_record = {}, .on_end = std::move(on_end)});
     }
+
+    /// Watches a process that somebody else has started, with what descends from it, and keeps limits on them; run()
+    /// goes on until it has ended. It is never moved into a group. `on_end` gets usage and reason; the exit status is
+    /// known if the process is a child of this one, or the kernel tells (PIDFD_GET_INFO, 6.15), and else null, which is
+    /// a pass if no limit was crossed. What descends from it is let alone if it ends by itself. Errors: ESRCH; EPERM,
+    /// if it may not be signalled; EINVAL for a limit that cannot be kept.
+    [[nodiscard]] Result<MonitorHandle> monitor(int pid, const MonitorOptions& options,
+                                                std::function<void(RunResult&&)> on_end = {});
+    /// The same for a pidfd, which stays the caller's.
+    [[nodiscard]] Result<MonitorHandle> monitor_descriptor(int pidfd, const MonitorOptions& options,
+                                                           std::function<void(RunResult&&)> on_end = {});
 
     /// Runs until no job is left. Errors: called from another thread than before, or from inside a handler.
     Result<void> run();

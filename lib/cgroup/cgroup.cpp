@@ -215,7 +215,7 @@ int Cgroup::begin(bool fresh) noexcept {
     baseline_ = {};
     errno = 0;
     if (fresh) {
-        return file(File::events) >= 0 ? 0 : errno;
+        return 0;
     }
     const std::optional<GroupCpu> before = read_cpu();
     if (!before || populated() != false) {

@@ -309,12 +309,12 @@ void JobTree::signal(int number) noexcept {
     }
 }
 
-void JobTree::kill() noexcept {
+void JobTree::kill(bool main_lives) noexcept {
     if (kind_ == Kind::cgroup && group_->kill()) {
         return;
     }
     // Without a look a job of one process costs no walk; who has left the group unseen escapes.
-    if (!looked_ && !adopted_) {
+    if (!looked_ && !main_lives) {
         child_->signal_group(SIGKILL);
         return;
     }
@@ -392,6 +392,23 @@ void JobTree::conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& 
     if (peak > host_peak + peak_tolerance && peak > usage.mem.value_or(0)) {
         usage.mem = peak;
         sources.mem = "maxrss";
+    }
+}
+
+void JobTree::conclude_adopted(Usage& usage, Sources& sources) noexcept {
+    sources.containment = containment();
+    sources.kill = kill_mechanism();
+    find_processes();
+    usage.utime = cpu_.used().user;
+    usage.stime = cpu_.used().system;
+    sources.cpu = "clock";
+    if (memory_->peak() > 0) {
+        usage.mem = usage.mem_anon = memory_->peak();
+        sources.mem = "sampled";
+    }
+    if (most_processes_ > 0) {
+        usage.proc = most_processes_;
+        sources.proc = "sampled";
     }
 }
 

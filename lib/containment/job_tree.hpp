@@ -74,8 +74,9 @@ public:
 
     /// To every process that is known.
     void signal(int number) noexcept;
-    /// SIGKILL to every process; they die a little later.
-    void kill() noexcept;
+    /// SIGKILL to every process; they die a little later. While the main process lives, those who have left its group
+    /// are found below it.
+    void kill(bool main_lives) noexcept;
     /// Whether anybody of the tree lives, the main process apart once it is a zombie; none where that is not known.
     [[nodiscard]] std::optional<bool> populated() noexcept;
 
@@ -83,6 +84,8 @@ public:
     void look_before_reaping() noexcept;
     /// Puts what is known into a result's usage and sources, the main process's status included.
     void conclude(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept;
+    /// The same for an adopted tree, whose main process is dead, and perhaps reaped.
+    void conclude_adopted(Usage& usage, Sources& sources) noexcept;
     /// As far as known while the tree lives.
     void snapshot(Usage& usage) noexcept;
 

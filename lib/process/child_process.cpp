@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "process/child_process.hpp"
 
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 
 #include "ring/kernel.hpp"
 
@@ -18,6 +20,28 @@ constexpr idtype_t by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, which glibc
 
 long send_by_pidfd(int pidfd, int number, unsigned flags) noexcept {
     return ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, flags);
+}
+
+// struct pidfd_info of linux/pidfd.h, which Debian 12 does not have, as far as the first version goes.
+struct PidfdInfo {
+    std::uint64_t mask;
+    std::uint64_t cgroup_id;
+    std::uint32_t ids[11];
+    std::int32_t exit_code;
+};
+static_assert(sizeof(PidfdInfo) == 64);
+
+constexpr std::uint64_t info_exit = 1U << 3;                           // PIDFD_INFO_EXIT
+constexpr unsigned long get_info = _IOWR(0xFF, 11, struct PidfdInfo);  // PIDFD_GET_INFO
+
+ExitStatus from_wait_status(int status) noexcept {
+    ExitStatus exit;
+    if (WIFSIGNALED(status)) {
+        exit.signal = WTERMSIG(status);
+    } else {
+        exit.exit_code = WEXITSTATUS(status);
+    }
+    return exit;
 }
 
 // The system call, for its fifth argument, which libc's waitid does not have.
@@ -50,6 +74,24 @@ void ChildProcess::signal_group(int number) const noexcept {
 bool ChildProcess::reaped_by_somebody() const noexcept {
     siginfo_t info{};
     return wait_for(pidfd_.get(), &info, WEXITED | WNOWAIT | WNOHANG, nullptr) < 0 && errno == ECHILD;
+}
+
+std::optional<ExitStatus> ChildProcess::peek_exit() const noexcept {
+    siginfo_t info{};
+    if (wait_for(pidfd_.get(), &info, WEXITED | WNOWAIT | WNOHANG, nullptr) == 0) {
+        if (info.si_pid == 0) {
+            return std::nullopt;
+        }
+        ExitStatus status;
+        (info.si_code == CLD_EXITED ? status.exit_code : status.signal) = info.si_status;
+        return status;
+    }
+    PidfdInfo told{};
+    told.mask = info_exit;
+    if (::ioctl(pidfd_.get(), get_info, &told) == 0 && (told.mask & info_exit) != 0) {
+        return from_wait_status(told.exit_code);
+    }
+    return std::nullopt;
 }
 
 Expected<ExitStatus> ChildProcess::reap() noexcept {

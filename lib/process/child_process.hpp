@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <optional>
+
 #include "base/failure.hpp"
 #include "base/unique_fd.hpp"
 
@@ -32,6 +34,10 @@ public:
     int signal(int number) const noexcept;
     /// To every process of its group, or to it alone while it has not made its group yet.
     void signal_group(int number) const noexcept;
+
+    /// The exit status of a dead process, which stays unreaped: of a child, or of anybody's where the kernel tells
+    /// (PIDFD_GET_INFO, 6.15, once that one's parent has reaped it). None if it is not known.
+    [[nodiscard]] std::optional<ExitStatus> peek_exit() const noexcept;
 
     /// Takes the exit status of a dead child. Errors: stage wait, where somebody else has taken it.
     [[nodiscard]] Expected<ExitStatus> reap() noexcept;

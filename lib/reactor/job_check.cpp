@@ -117,38 +117,16 @@ Complaint check_descriptors(const Job& job) {
     return {};
 }
 
+// Far beyond any use, and far enough from the end of the clock that a sum cannot overflow.
+constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
+
 Complaint check_times(const Job& job) {
-    // Far beyond any use, and far enough from the end of the clock that a sum cannot overflow.
-    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
-    const auto wrong = [&](const std::optional<std::chrono::nanoseconds>& limit) {
-        return limit && (*limit <= std::chrono::nanoseconds::zero() || *limit > longest);
-    };
-    for (const auto& [limit, name] : {std::pair(&job.limits.time, "time"), std::pair(&job.limits.cpu_time, "CPU time"),
-                                      std::pair(&job.limits.block, "block")}) {
-        if (wrong(*limit)) {
-            return complaint(EINVAL,
-                             std::string("the ") + name + " limit is zero, negative or longer than a hundred years",
-                             "leave it unset for no limit");
-        }
-    }
-    if (job.kill_after && (*job.kill_after < std::chrono::nanoseconds::zero() || *job.kill_after > longest)) {
-        return complaint(EINVAL, "kill_after is negative or longer than a hundred years",
-                         "leave it unset to kill without SIGTERM first");
+    if (auto found = check_limits(job.limits, job.kill_after)) {
+        return found;
     }
     if (job.drain_grace < std::chrono::nanoseconds::zero() || job.drain_grace > longest) {
         return complaint(EINVAL, "drain_grace is negative or longer than a hundred years", "0 does not wait at all");
     }
-    return {};
-}
-
-Complaint check_counts(const RunLimits& limits) {
-    const auto none = [](const char* name) {
-        return complaint(EINVAL, std::string("the ") + name + " limit is zero or negative",
-                         "leave it unset for no limit");
-    };
-    if (limits.memory && *limits.memory <= 0) return none("memory");
-    if (limits.processes && *limits.processes <= 0) return none("process");
-    if (limits.tasks && *limits.tasks <= 0) return none("task");
     return {};
 }
 
@@ -203,13 +181,36 @@ Complaint check_process(const Job& job) {
 
 }  // namespace
 
+std::optional<Error> check_limits(const RunLimits& limits, std::optional<std::chrono::nanoseconds> kill_after) {
+    for (const auto& [limit, name] :
+         {std::pair(limits.time, "time"), std::pair(limits.cpu_time, "CPU time"), std::pair(limits.block, "block")}) {
+        if (limit && (*limit <= std::chrono::nanoseconds::zero() || *limit > longest)) {
+            return complaint(EINVAL,
+                             std::string("the ") + name + " limit is zero, negative or longer than a hundred years",
+                             "leave it unset for no limit");
+        }
+    }
+    for (const auto& [none, name] : {std::pair(limits.memory && *limits.memory <= 0, "memory"),
+                                     std::pair(limits.processes && *limits.processes <= 0, "process"),
+                                     std::pair(limits.tasks && *limits.tasks <= 0, "task")}) {
+        if (none) {
+            return complaint(EINVAL, std::string("the ") + name + " limit is zero or negative",
+                             "leave it unset for no limit");
+        }
+    }
+    if (kill_after && (*kill_after < std::chrono::nanoseconds::zero() || *kill_after > longest)) {
+        return complaint(EINVAL, "kill_after is negative or longer than a hundred years",
+                         "leave it unset to kill without SIGTERM first");
+    }
+    return {};
+}
+
 std::optional<Error> check_job(const Job& job) {
     for (auto* const check :
          {+[](const Job& each) { return check_command(each); },
           +[](const Job& each) { return check_environment(each.environment); },
           +[](const Job& each) { return check_streams(each); },
           +[](const Job& each) { return check_descriptors(each); }, +[](const Job& each) { return check_times(each); },
-          +[](const Job& each) { return check_counts(each.limits); },
           +[](const Job& each) { return check_capture(each.capture.limits); },
           +[](const Job& each) { return check_process(each); }}) {
         if (auto found = check(job)) {

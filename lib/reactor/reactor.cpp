@@ -40,6 +40,19 @@ Reactor::~Reactor() {
 
 JobHandle Reactor::submit(Job job, Handlers handlers) { return core_->submit(std::move(job), std::move(handlers)); }
 
+Result<MonitorHandle> Reactor::monitor(int pid, const MonitorOptions& options,
+                                       std::function<void(RunResult&&)> on_end) {
+    return detail::to_result(core_->monitor(pid, -1, options, std::move(on_end)));
+}
+
+Result<MonitorHandle> Reactor::monitor_descriptor(int pidfd, const MonitorOptions& options,
+                                                  std::function<void(RunResult&&)> on_end) {
+    if (pidfd < 0) {
+        return Error{Stage::setup, EBADF, "descriptor " + std::to_string(pidfd) + " is none", "open a pidfd first"};
+    }
+    return detail::to_result(core_->monitor(-1, pidfd, options, std::move(on_end)));
+}
+
 Result<void> Reactor::run() { return detail::to_result(core_->run()); }
 
 Result<void> Reactor::run_once(std::chrono::nanoseconds timeout) { return detail::to_result(core_->run_once(timeout)); }
@@ -113,6 +126,48 @@ Result<void> JobHandle::signal(int number) const {
                      status == -ESRCH ? "the job is not running" : "name a signal from 1 to 64"};
     }
     return {};
+}
+
+std::optional<Usage> MonitorHandle::usage() const {
+    const auto core = core_.lock();
+    detail::Monitor* const monitor = core && !core->is_forked_copy() ? core->find_monitor(id_) : nullptr;
+    if (monitor != nullptr) {
+        return monitor->usage();
+    }
+    return record_ ? record_->usage : std::nullopt;
+}
+
+std::vector<ChildUsage> MonitorHandle::processes() const {
+    const auto core = core_.lock();
+    detail::Monitor* const monitor = core && !core->is_forked_copy() ? core->find_monitor(id_) : nullptr;
+    return monitor != nullptr ? monitor->processes() : std::vector<ChildUsage>();
+}
+
+std::optional<Reason> MonitorHandle::reason() const noexcept { return record_ ? record_->reason : std::nullopt; }
+
+bool MonitorHandle::ended() const noexcept { return !record_ || record_->ended || core_.expired(); }
+
+void MonitorHandle::stop() const {
+    const auto core = core_.lock();
+    if (detail::Monitor* const monitor = core && !core->is_forked_copy() ? core->find_monitor(id_) : nullptr) {
+        monitor->stop();
+        core->flush_outside_pass();
+    }
+}
+
+Result<bool> MonitorHandle::wait(std::chrono::nanoseconds timeout) const {
+    const auto core = core_.lock();
+    const detail::Instant deadline = detail::now() + timeout;
+    while (core && !ended()) {
+        const auto left = timeout < timeout.zero() ? timeout : std::max(deadline - detail::now(), timeout.zero());
+        if (auto done = core->run_once(left); !done) {
+            return std::move(done.error());
+        }
+        if (timeout >= timeout.zero() && detail::now() >= deadline) {
+            break;
+        }
+    }
+    return ended();
 }
 
 void JobHandle::pause_output(Stream stream) const {

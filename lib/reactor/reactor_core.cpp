@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "reactor/reactor_core.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
+#include "cgroup/cgroup_file.hpp"
 #include "reactor/job_check.hpp"
 #include "ring/uring_engine.hpp"
 
@@ -207,12 +211,17 @@ void ReactorCore::recycle(Run& run, bool was_running) {
 void ReactorCore::launch_waiting() {
     while (!retired_ && running_ < options_.max_running && !queue_.empty()) {
         Run* const run = find(queue_.front());
+        const std::uint64_t id = queue_.front();
         queue_.pop_front();
-        if (run != nullptr && run->awaits_launch()) {
-            collect_starting();
-            ++running_;
-            run->launch();
+        if (run == nullptr || !run->awaits_launch()) {
+            continue;
         }
+        collect_starting();
+        if (!run->launch(running_ > 0)) {
+            queue_.push_front(id);
+            return;
+        }
+        ++running_;
     }
 }
 
@@ -242,6 +251,9 @@ Expected<void> ReactorCore::claim() {
         owner_ = caller;
         for (auto& [id, watcher] : watchers_) {
             watcher->start();
+        }
+        for (auto& [id, monitor] : monitors_) {
+            monitor->begin();
         }
         launch_waiting();
     }
@@ -348,6 +360,83 @@ Expected<Watch> ReactorCore::watch(int descriptor, std::function<void()> on_read
     return Watch(weak_from_this(), id);
 }
 
+namespace {
+
+// Of a process by its pidfd; none if it is gone, or this is no pidfd.
+std::optional<pid_t> pid_of(int pidfd) {
+    const std::string text = read_all(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str());
+    const std::size_t at = text.find("\nPid:\t");
+    if (at == std::string::npos) {
+        return std::nullopt;
+    }
+    const int pid = std::atoi(text.c_str() + at + 6);
+    return pid > 0 ? std::optional<pid_t>(pid) : std::nullopt;
+}
+
+tl::unexpected<Error> cannot_monitor(int pid, int error_number) {
+    switch (error_number) {
+        case ESRCH:
+            return failure(Stage::setup, error_number, "there is no process to watch", "look whether it has ended");
+        case EPERM:
+            return failure(Stage::setup, error_number,
+                           "process " + std::to_string(pid) + " may not be signalled, so no limit can be kept",
+                           "be its user, or have CAP_KILL");
+        case EINVAL:
+            return failure(Stage::setup, error_number, "that is no process", "name the id of a process, or a pidfd");
+        default: return failure(Stage::setup, error_number, "the process cannot be watched");
+    }
+}
+
+}  // namespace
+
+Expected<MonitorHandle> ReactorCore::monitor(int pid, int pidfd, const MonitorOptions& options,
+                                             std::function<void(RunResult&&)> on_end) {
+    if (is_forked_copy()) {
+        return failure(Stage::setup, EPERM, "this is a forked copy of the process that made the reactor",
+                       "make a reactor after fork");
+    }
+    if (auto wrong = check_limits(options.limits, options.kill_after)) {
+        return tl::unexpected<Error>(std::move(*wrong));
+    }
+    if (options.limits.tasks) {
+        return failure(Stage::setup, EINVAL,
+                       "a limit of tasks cannot be kept for a process that is not moved into a group",
+                       "limit its processes");
+    }
+    UniqueFd own(pidfd >= 0 ? ::fcntl(pidfd, F_DUPFD_CLOEXEC, 0) : static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!own) {
+        return cannot_monitor(pid, errno);
+    }
+    const std::optional<pid_t> known = pidfd >= 0 ? pid_of(pidfd) : std::optional<pid_t>(pid);
+    if (!known) {
+        return cannot_monitor(pid, pidfd >= 0 ? EINVAL : ESRCH);
+    }
+    ChildProcess child(*known, std::move(own), kernel_.signal_group_by_pidfd);
+    if (const int status = child.signal(0); status < 0) {
+        return cannot_monitor(*known, -status);
+    }
+    const std::uint64_t id = next_monitor_++;
+    auto& monitor = monitors_[id];
+    monitor = std::make_unique<Monitor>(*this, id, std::move(child), options, std::move(on_end));
+    ++live_;
+    if (owner_ != std::thread::id()) {
+        monitor->begin();
+        flush_outside_pass();
+    }
+    return MonitorHandle(weak_from_this(), id, monitor->record());
+}
+
+Monitor* ReactorCore::find_monitor(std::uint64_t id) const noexcept {
+    const auto found = monitors_.find(id);
+    return found == monitors_.end() ? nullptr : found->second.get();
+}
+
+void ReactorCore::destroy_monitor(std::uint64_t id) {
+    if (monitors_.erase(id) > 0) {
+        --live_;
+    }
+}
+
 void ReactorCore::unwatch(std::uint64_t id) {
     const auto found = watchers_.find(id);
     if (found == watchers_.end()) {
@@ -386,6 +475,11 @@ void ReactorCore::shut_down() noexcept {
         for (auto each = watchers_.begin(); each != watchers_.end();) {
             each = each->second->stop() ? watchers_.erase(each) : std::next(each);
         }
+        for (auto each = monitors_.begin(); each != monitors_.end();) {
+            const bool gone = each->second->abandon();
+            live_ -= gone ? 1 : 0;
+            each = gone ? monitors_.erase(each) : std::next(each);
+        }
         bool ticking = !sampler_->stop();
         while ((live_ > 0 || !watchers_.empty() || ticking) && pass(Nanoseconds(-1))) {
             ticking = !sampler_->stop();
@@ -406,6 +500,10 @@ void ReactorCore::forsake_all() noexcept {
         watcher->forsake();
     }
     watchers_.clear();
+    for (const auto& [id, monitor] : monitors_) {
+        monitor->forsake();
+    }
+    monitors_.clear();
     live_ = 0;
 }
 

@@ -16,6 +16,7 @@
 #include "containment/tree_tools.hpp"
 #include "limits/sampler.hpp"
 #include "process/launcher.hpp"
+#include "reactor/monitor.hpp"
 #include "reactor/run.hpp"
 #include "reactor/stdio_setup.hpp"
 #include "ring/engine.hpp"
@@ -61,6 +62,10 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return live_; }
     void cancel_all();
     [[nodiscard]] Expected<Watch> watch(int descriptor, std::function<void()> on_readable);
+    [[nodiscard]] Expected<MonitorHandle> monitor(int pid, int pidfd, const MonitorOptions& options,
+                                                  std::function<void(RunResult&&)> on_end);
+    [[nodiscard]] Monitor* find_monitor(std::uint64_t id) const noexcept;
+    void destroy_monitor(std::uint64_t id);
     void unwatch(std::uint64_t id);
     void destroy_watcher(std::uint64_t id) { watchers_.erase(id); }
 
@@ -131,6 +136,8 @@ private:
     std::size_t running_ = 0;  // launched and not ended
     std::unordered_map<std::uint64_t, std::unique_ptr<Watcher>> watchers_{};
     std::uint64_t next_watcher_ = 1;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Monitor>> monitors_{};
+    std::uint64_t next_monitor_ = 1;
 };
 
 }  // namespace proctor::detail

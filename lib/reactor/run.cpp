@@ -72,11 +72,18 @@ void Run::refuse(Error error) {
     settle_soon();
 }
 
-void Run::launch() {
+bool Run::launch(bool may_wait) {
     state_ = JobState::starting;
     if (auto started = start_child(); !started) {
+        const int error_number = started.error().error_number;
+        if (may_wait && (error_number == EMFILE || error_number == ENFILE)) {
+            tree_.clear();
+            state_ = JobState::queued;
+            return false;
+        }
         refuse(std::move(started.error()));
     }
+    return true;
 }
 
 Expected<void> Run::start_child() {
@@ -345,7 +352,7 @@ void Run::terminate() noexcept {
         signalled_at_ = now();
         engine_.start(end_timer_, *signalled_at_ + *job_.kill_after);
     } else {
-        tree_.kill();
+        tree_.kill(true);
         signalled_at_ = now();
     }
 }
@@ -379,7 +386,7 @@ void Run::abandon() {
     job_.drain_grace = Nanoseconds::zero();
     engine_.cancel(end_timer_);
     if (signalled_at_ && !exited_at_) {
-        tree_.kill();  // it was being asked by SIGTERM
+        tree_.kill(true);  // it was being asked by SIGTERM
     }
     cancel();
 }
@@ -432,7 +439,7 @@ void Run::kill_tree() noexcept {
     }
     tree_killed_ = true;
     if (tree_.populated().value_or(true)) {
-        tree_.kill();
+        tree_.kill(false);
     }
     engine_.cancel(end_timer_);
     if (!outputs_ended()) {
@@ -443,7 +450,7 @@ void Run::kill_tree() noexcept {
 
 void Run::on_end_timer(int /*result*/) noexcept {
     if (!exited_at_) {
-        tree_.kill();  // kill_after is over
+        tree_.kill(true);  // kill_after is over
     } else if (!tree_killed_) {
         kill_tree();
     } else {
@@ -504,7 +511,7 @@ void Run::clear() noexcept {
 void Run::forsake(bool kill) noexcept {
     handlers_ = {};
     if (child_ && kill) {
-        tree_.kill();
+        tree_.kill(false);
         (void)child_.reap();
     }
     input_.forsake();

@@ -36,7 +36,9 @@ public:
     void assign(Job job, Handlers handlers, std::uint64_t id);
     /// Ends it without a launch; the result comes by its handler, in a later pass.
     void refuse(Error error);
-    void launch();
+    /// False if no descriptor is left for it and `may_wait`: others run, which will give theirs back. It is queued
+    /// still.
+    [[nodiscard]] bool launch(bool may_wait);
 
     void cancel();
     /// As cancel, but in haste and without telling anybody: the reactor is being destroyed.

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "reactor/monitor.hpp"
+
+#include <poll.h>
+
+#include <csignal>
+#include <utility>
+
+#include "reactor/reactor_core.hpp"
+
+namespace proctor::detail {
+
+Monitor::Monitor(ReactorCore& core, std::uint64_t id, ChildProcess child, const MonitorOptions& options,
+                 std::function<void(RunResult&&)> on_end)
+    : core_(core),
+      id_(id),
+      engine_(core.engine()),
+      child_(std::move(child)),
+      options_(options),
+      on_end_(std::move(on_end)),
+      started_at_(now()),
+      tree_(core.tools()),
+      watch_(core.engine(), core.sampler(), tree_, *this) {
+    tree_.adopt(child_, options_.limits, options_.mem_maps_filter);
+    exit_watch_.fd = child_.pidfd();
+    exit_watch_.events = POLLIN;
+}
+
+void Monitor::begin() {
+    if (begun_) {
+        return;
+    }
+    begun_ = true;
+    engine_.start(exit_watch_);
+    if (options_.limits.time) {
+        engine_.start(wall_timer_, started_at_ + *options_.limits.time);
+    }
+    watch_.start({options_.limits, true, false, core_.processors()});
+}
+
+void Monitor::on_limit(Reason reason, Instant crossed_at) noexcept {
+    if (record_->reason || error_ || exited_at_) {
+        return;
+    }
+    if (reason == Reason::block_limit) {
+        blocked_in_ = tree_.describe_waits();
+    }
+    record_->reason = reason;
+    crossed_at_ = since_start(crossed_at);
+    terminate();
+}
+
+void Monitor::on_wall_timer(int /*result*/) noexcept {
+    on_limit(Reason::time_limit, started_at_ + *options_.limits.time);
+}
+
+void Monitor::stop() {
+    if (record_->reason || error_ || exited_at_) {
+        return;
+    }
+    error_ = Error{Stage::cancelled, 0, "the watching was stopped, and the process ended", ""};
+    terminate();
+}
+
+void Monitor::terminate() noexcept {
+    watch_.stop();
+    engine_.cancel(wall_timer_);
+    signalled_at_ = now();
+    if (options_.kill_after) {
+        tree_.signal(SIGTERM);
+        engine_.start(kill_timer_, *signalled_at_ + *options_.kill_after);
+    } else {
+        tree_.kill(true);
+    }
+}
+
+void Monitor::on_kill_timer(int /*result*/) noexcept { tree_.kill(true); }
+
+void Monitor::on_exit(int result) noexcept {
+    if (core_.retired()) {
+        tree_.clear();
+        core_.destroy_monitor(id_);  // the last touch
+        return;
+    }
+    exited_at_ = now();
+    if (result < 0 && !error_) {
+        error_ = Error{Stage::wait, -result, "the process cannot be watched", ""};
+    }
+    judge_at_exit();
+    if (signalled_at_) {
+        tree_.kill(true);  // those who are still answering the SIGTERM
+    }
+    watch_.stop();
+    engine_.cancel(wall_timer_);
+    engine_.cancel(kill_timer_);
+    engine_.start(settle_timer_, Instant{});
+}
+
+void Monitor::judge_at_exit() noexcept {
+    if (record_->reason || error_) {
+        return;
+    }
+    const auto& limits = options_.limits;
+    const auto cross = [&](Reason reason, Nanoseconds at) {
+        record_->reason = reason;
+        crossed_at_ = at;
+    };
+    if (limits.cpu_time && tree_.cpu() > *limits.cpu_time) {
+        cross(Reason::cpu_limit, since_start(*exited_at_));
+    } else if (limits.time && *exited_at_ - started_at_ > *limits.time) {
+        cross(Reason::time_limit, *limits.time);
+    }
+}
+
+RunResult Monitor::make_result() {
+    RunResult result;
+    result.sources.engine = engine_.name();
+    Usage usage;
+    usage.wctime = *exited_at_ - started_at_;
+    tree_.conclude_adopted(usage, result.sources);
+    result.sources.sample_interval = watch_.sample_interval();
+    result.usage = usage;
+    if (const auto status = child_.peek_exit()) {
+        if (status->signal != 0) {
+            result.signal = status->signal;
+            result.returncode = -status->signal;
+        } else {
+            result.exit_code = result.returncode = status->exit_code;
+        }
+    }
+    result.reason = record_->reason;
+    if (result.reason) {
+        const auto relative = [&](std::optional<Instant> time) -> std::optional<Nanoseconds> {
+            return time ? std::optional(since_start(*time)) : std::nullopt;
+        };
+        result.limit_events = {crossed_at_, relative(signalled_at_), since_start(now())};
+    }
+    result.error = std::move(error_);
+    result.blocked_in = std::move(blocked_in_);
+    const bool failed = result.reason || result.returncode.value_or(0) != 0;
+    result.outcome = result.error ? Outcome::error : failed ? Outcome::fail : Outcome::pass;
+    return result;
+}
+
+void Monitor::on_settle(int /*result*/) noexcept {
+    RunResult result = make_result();
+    record_->usage = result.usage;
+    record_->ended = true;
+    auto on_end = std::move(on_end_);
+    const bool silent = core_.retired();
+    tree_.clear();
+    core_.destroy_monitor(id_);
+    // The last touch was above: *this is gone.
+    if (on_end && !silent) {
+        on_end(std::move(result));
+    }
+}
+
+bool Monitor::abandon() noexcept {
+    on_end_ = {};
+    watch_.stop();
+    engine_.cancel(wall_timer_);
+    engine_.cancel(kill_timer_);
+    engine_.cancel(exit_watch_);
+    if (exit_watch_.in_flight()) {
+        return false;  // on_exit() follows
+    }
+    engine_.cancel(settle_timer_);
+    tree_.clear();
+    return true;
+}
+
+void Monitor::forsake() noexcept {
+    exit_watch_.forsake();
+    (void)abandon();
+}
+
+std::optional<Usage> Monitor::usage() {
+    Usage usage;
+    usage.wctime = exited_at_.value_or(now()) - started_at_;
+    tree_.snapshot(usage);
+    return usage;
+}
+
+std::vector<ChildUsage> Monitor::processes() {
+    std::vector<ChildUsage> children;
+    tree_.list(children);
+    return children;
+}
+
+}  // namespace proctor::detail
