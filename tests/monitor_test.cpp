@@ -186,8 +186,8 @@ TEST_CASE("what cannot be watched is an error") {
 }
 
 TEST_CASE("a reactor's end lets a stranger live, and leaks nothing") {
-    const auto descriptors = support::open_descriptors();
     Stranger stranger("pause");
+    const auto descriptors = support::open_descriptors();
     MonitorHandle handle;
     bool called = false;
     for (const int passes : {0, 1, 3}) {
