@@ -17,6 +17,7 @@ constexpr std::string_view general_text =
 
 Usage: proctor run [options] [--] COMMAND [ARG...]
        proctor run --help
+       proctor doctor
        proctor --version
 
 Example: end a program after two seconds, and keep the verdict
@@ -27,7 +28,14 @@ constexpr std::string_view run_head =
     R"(Usage: proctor run [options] [--] COMMAND [ARG...]
 
 Runs COMMAND, passes on what it writes, ends it when it crosses a limit, and
-ends with it what it left behind in its process group. Options stop at COMMAND.
+ends with it what it left behind. Options stop at COMMAND.
+)";
+
+constexpr std::string_view doctor_head =
+    R"(Usage: proctor doctor [options]
+
+Tells, a line each, what this machine offers, what is used, what is missing and
+how to get it. The exit status is 0 if programs can be run, else 125.
 )";
 
 constexpr std::string_view run_tail = R"(
@@ -57,10 +65,12 @@ Examples:
 
 std::string general_help() { return std::string(general_text); }
 
-std::string run_help(const CLI::App& app) {
+namespace {
+
+std::string options_of(const CLI::App& app) {
     CLI::Formatter formatter;
     formatter.column_width(27);
-    std::string text(run_head);
+    std::string text;
     for (const std::string& group : app.get_groups()) {
         const std::vector<const CLI::Option*> options =
             app.get_options([&](const CLI::Option* option) { return option->get_group() == group; });
@@ -68,7 +78,13 @@ std::string run_help(const CLI::App& app) {
             text += formatter.make_group(group, false, options);
         }
     }
-    return text.append(run_tail);
+    return text;
 }
+
+}  // namespace
+
+std::string run_help(const CLI::App& app) { return std::string(run_head) + options_of(app).append(run_tail); }
+
+std::string doctor_help(const CLI::App& app) { return std::string(doctor_head) + options_of(app); }
 
 }  // namespace proctor::cli

@@ -15,4 +15,7 @@ namespace proctor::cli {
 /// `proctor run --help`; the options and their groups are read from `app`.
 [[nodiscard]] std::string run_help(const CLI::App& app);
 
+/// `proctor doctor --help`
+[[nodiscard]] std::string doctor_help(const CLI::App& app);
+
 }  // namespace proctor::cli

@@ -16,6 +16,7 @@
 
 #include <proctor/error.hpp>
 
+#include "doctor_command.hpp"
 #include "exit_status.hpp"
 #include "messages.hpp"
 #include "options.hpp"
@@ -69,6 +70,11 @@ int act(const std::vector<std::string>& words, const StandardStreams& streams) {
     }
     if (const auto* wanted = std::get_if<cli::TextRequest>(&*request)) {
         return print(wanted->text);
+    }
+    if (const auto* wanted = std::get_if<cli::DoctorRequest>(&*request)) {
+        const cli::Diagnosis diagnosis = cli::diagnose(*wanted);
+        const int status = print(diagnosis.text);
+        return status != 0 ? status : diagnosis.status;
     }
     auto& run = std::get<cli::RunRequest>(*request);
     if (run.result_path == "-" && streams.output_was_closed) {

@@ -197,6 +197,20 @@ void add_ending(CLI::App& app, RunRequest& request) {
         ->group(group);
 }
 
+void add_containment(CLI::App& app, ReactorOptions& reactor) {
+    const std::string group = "Containment";
+    add_value(app, "--containment", parse_containment, [&](const auto& kind) { reactor.containment = kind; })
+        ->type_name("KIND")
+        ->description(
+            "what holds its processes together: cgroup, keeper or\ntree, or automatic, the first that can be had "
+            "(default)")
+        ->group(group);
+    add_value(app, "--cgroup", parse_text, [&](const auto& path) { reactor.cgroup = path; })
+        ->type_name("DIR")
+        ->description("where cgroups may be made (default: found)")
+        ->group(group);
+}
+
 // --- Words
 
 // Insertions, deletions and replacements that make one of the other.
@@ -299,6 +313,7 @@ Result<Request> read_run(const std::vector<std::string>& words) {
     add_streams(app, request);
     add_surroundings(app, request, shell);
     add_ending(app, request);
+    add_containment(app, request.reactor);
     app.add_flag("-h,--help", help, "show this")->group("Help");
 
     Result<SplitWords> split = split_words(app, words);
@@ -326,6 +341,30 @@ Result<Request> read_run(const std::vector<std::string>& words) {
     return Request(std::move(request));
 }
 
+Result<Request> read_doctor(const std::vector<std::string>& words) {
+    DoctorRequest request;
+    bool help = false;
+    CLI::App app;
+    app.set_help_flag();
+    add_containment(app, request.reactor);
+    app.add_flag("-h,--help", help, "show this")->group("Help");
+    Result<SplitWords> split = split_words(app, words);
+    if (!split) {
+        return split.error();
+    }
+    if (!split->command.empty()) {
+        return misuse(fmt::format("{}: doctor takes no such word", split->command.front()),
+                      "write: proctor doctor [--containment KIND] [--cgroup DIR]");
+    }
+    if (const Result<void> parsed = parse(app, std::move(split->options)); !parsed) {
+        return parsed.error();
+    }
+    if (help) {
+        return Request(TextRequest{doctor_help(app)});
+    }
+    return Request(std::move(request));
+}
+
 }  // namespace
 
 Result<Request> read_command_line(const std::vector<std::string>& words) {
@@ -336,6 +375,9 @@ Result<Request> read_command_line(const std::vector<std::string>& words) {
     const std::string& first = words.front();
     if (first == "run") {
         return read_run({words.begin() + 1, words.end()});
+    }
+    if (first == "doctor") {
+        return read_doctor({words.begin() + 1, words.end()});
     }
     if (first == "-h" || first == "--help") {
         return Request(TextRequest{general_help()});

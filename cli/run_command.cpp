@@ -36,8 +36,8 @@ Ending failed(Error error) {
     return ending;
 }
 
-Ending run_job(Job job, StopSignals& signals) {
-    Result<Reactor> reactor = Reactor::create({.max_running = 1});
+Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals) {
+    Result<Reactor> reactor = Reactor::create(options);
     if (!reactor) {
         return failed(reactor.error());
     }
@@ -80,7 +80,7 @@ Ending run_request(RunRequest& request, Result<StopSignals>& signals) {
         return failed(signals.error());
     }
     connect_outputs(request.job, request.quiet);
-    return run_job(std::move(request.job), *signals);
+    return run_job(std::move(request.job), request.reactor, *signals);
 }
 
 void tell_ending(const Ending& ending, bool quiet) {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -248,6 +249,18 @@ Result<std::pair<std::string, std::string>> parse_variable(std::string_view text
         return not_a("a variable with its value", text, "write NAME=VALUE; NAME= makes it empty");
     }
     return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
+}
+
+Result<Containment> parse_containment(std::string_view text) {
+    constexpr std::array kinds = {std::pair("automatic", Containment::automatic),
+                                  std::pair("cgroup", Containment::cgroup), std::pair("keeper", Containment::keeper),
+                                  std::pair("tree", Containment::tree)};
+    for (const auto& [word, kind] : kinds) {
+        if (text == word) {
+            return kind;
+        }
+    }
+    return not_a("a containment", text, "write automatic, cgroup, keeper or tree");
 }
 
 Result<Require> parse_require(std::string_view text) {

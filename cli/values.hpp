@@ -9,6 +9,7 @@
 
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
+#include <proctor/reactor.hpp>
 #include <proctor/units.hpp>
 
 /// The values that the command's options take. An Error says in `message` what is wrong with the text and in `cure`
@@ -24,6 +25,9 @@ namespace proctor::cli {
 
 /// A whole number, 0 or more.
 [[nodiscard]] Result<std::int64_t> parse_count(std::string_view text);
+
+/// automatic, cgroup, keeper or tree.
+[[nodiscard]] Result<Containment> parse_containment(std::string_view text);
 
 /// Words of cgroup, cpu, memory, tasks and kill with commas between them.
 [[nodiscard]] Result<Require> parse_require(std::string_view text);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <proctor/capture.hpp>
+#include <proctor/doctor.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
 #include <proctor/json.hpp>

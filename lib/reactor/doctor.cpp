@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include <proctor/doctor.hpp>
+
+#include <sys/utsname.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "accounting/proc_directory.hpp"
+#include "cgroup/cgroup_pool.hpp"
+#include "ring/kernel.hpp"
+#include "ring/uring_engine.hpp"
+
+namespace proctor {
+
+namespace {
+
+using detail::CgroupPool;
+using detail::Expected;
+
+std::string with_errno(const Error& error) {
+    if (error.error_number == 0) {
+        return error.message;
+    }
+    return error.message + " (errno " + std::to_string(error.error_number) + ", " + std::strerror(error.error_number) +
+           ")";
+}
+
+Capability missing(std::string name, std::string instead, const Error& why) {
+    return {std::move(name), false, std::move(instead) + ": " + with_errno(why), why.cure};
+}
+
+Capability examine_ring() {
+    const detail::KernelFeatures kernel = detail::probe_kernel();
+    auto engine = detail::UringEngine::create(8, kernel);
+    if (!engine) {
+        return missing("io_uring", "nothing can be run", engine.error());
+    }
+    utsname system{};
+    ::uname(&system);
+    std::string text = std::string("the engine, on Linux ") + system.release;
+    const auto tell = [&](bool there, const char* what) { text += std::string(there ? "; " : "; no ") + what; };
+    tell(kernel.write_without_signal, "writes without SIGPIPE");
+    tell(kernel.pipe_without_nonblock, "reads of blocking pipes");
+    tell(kernel.signal_group_by_pidfd, "signals to groups by pidfd");
+    return {"io_uring", true, std::move(text), ""};
+}
+
+Capability examine_proc() {
+    auto proc = detail::ProcDirectory::open();
+    if (!proc) {
+        return missing("proc", "memory and processes are not looked at", proc.error());
+    }
+    return {"proc", true,
+            proc->lists_children()
+                ? "memory and processes are looked at, on 1 % of a processor at most"
+                : "memory and processes are looked at, by a walk over all processes, since the kernel "
+                  "lists no children (CONFIG_PROC_CHILDREN)",
+            ""};
+}
+
+Expected<std::unique_ptr<CgroupPool>> make_pool(const ReactorOptions& options) {
+    auto place = detail::find_place(options.cgroup.empty() ? std::nullopt : std::optional(options.cgroup));
+    if (!place) {
+        return tl::unexpected<Error>(std::move(place.error()));
+    }
+    return CgroupPool::create(std::move(*place), 0);
+}
+
+void examine_groups(const ReactorOptions& options, std::vector<Capability>& found) {
+    auto pool = make_pool(options);
+    if (!pool) {
+        const Error& why = pool.error();
+        found.push_back(missing("cgroup", "jobs are held together by their process group alone", why));
+        found.push_back(missing("cpu", "by CPU clocks and rusage; those that nobody waited for are lost", why));
+        found.push_back(missing("kill", "by process group; one that makes a session of its own may escape", why));
+        found.push_back(missing("memory", "looked at every 2 to 250 ms; a short peak may pass", why));
+        found.push_back(missing("tasks", "a limit of tasks is not kept", why));
+        return;
+    }
+    const detail::Controllers controllers = (*pool)->controllers();
+    const bool once = controllers.memory || controllers.pids;
+    std::string path = (*pool)->path();
+    path.resize(path.rfind('/'));
+    found.push_back({"cgroup", true,
+                     "groups in " + path +
+                         (once ? ", a new one for each job (about 40 us, away from launches)"
+                               : ", used again and again (about 10 us a job)"),
+                     ""});
+    found.push_back({"cpu", true, "cpu.stat, complete", ""});
+    found.push_back({"kill", true, "cgroup.kill; nobody escapes", ""});
+    const std::string& cure = (*pool)->cure();
+    found.push_back({"memory", controllers.memory,
+                     controllers.memory ? "memory.max and memory.peak; such jobs start with the host's thread suspended"
+                                        : "looked at every 2 to 250 ms; a short peak may pass: no memory controller",
+                     controllers.memory ? "" : cure});
+    found.push_back({"tasks", controllers.pids,
+                     controllers.pids ? "pids.max" : "a limit of tasks is not kept: no pids controller",
+                     controllers.pids ? "" : cure});
+}
+
+}  // namespace
+
+std::vector<Capability> examine(const ReactorOptions& options) {
+    std::vector<Capability> found;
+    found.push_back(examine_ring());
+    if (options.containment == Containment::automatic || options.containment == Containment::cgroup) {
+        examine_groups(options, found);
+    }
+    found.push_back(examine_proc());
+    return found;
+}
+
+}  // namespace proctor
