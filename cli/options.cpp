@@ -202,8 +202,7 @@ void add_containment(CLI::App& app, ReactorOptions& reactor) {
     add_value(app, "--containment", parse_containment, [&](const auto& kind) { reactor.containment = kind; })
         ->type_name("KIND")
         ->description(
-            "what holds its processes together: cgroup, keeper or\ntree, or automatic, the first that can be had "
-            "(default)")
+            "what holds its processes together: cgroup, keeper,\ntree, or automatic: the first there is (default)")
         ->group(group);
     add_value(app, "--cgroup", parse_text, [&](const auto& path) { reactor.cgroup = path; })
         ->type_name("DIR")

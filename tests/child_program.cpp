@@ -5,15 +5,20 @@
 //     child_program print hello then fork [ ready then pause ] then exit 3
 //
 // A script is a row of commands with `then` between them; after the last one the program exits with status 0. What is
-// in brackets belongs to a child of the child. Nothing here allocates or buffers, so what was written has been written,
-// and a signal handler may do the same as the main program. An unknown or failing command ends it with status 99 or 98.
+// in brackets belongs to a child of the child: `fork` an ordinary one, `vfork` one for which the parent waits while it
+// has the parent's memory, `share-memory` one that has it for good, `thread` one that is no process. Nothing here
+// allocates or buffers, so what was written has been written, and a signal handler may do the same as the main program.
+// An unknown or failing command ends it with status 99 or 98.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -295,13 +300,69 @@ void on_signal_print(char** words) {
     signal(small_number(words[0]), handle);
 }
 
+void sleep_for(char** words) {
+    const timespec time{small_number(words[0]), 0};
+    nanosleep(&time, nullptr);
+}
+
+void await_readable(char** words) {
+    pollfd entry{small_number(words[0]), POLLIN, 0};
+    poll(&entry, 1, -1);
+}
+
+// Locks that nobody opens again.
+int locks[4];
+
+void lock(char** words) {
+    int& word = locks[small_number(words[0])];
+    while (__atomic_exchange_n(&word, 1, __ATOMIC_SEQ_CST) != 0) {
+        syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, nullptr, nullptr, 0);
+    }
+}
+
 // --- Processes and memory
 
-void touch_memory(char** words) {
-    const std::size_t size = static_cast<std::size_t>(number(words[0]));
-    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+char* last_memory = nullptr;
+std::size_t last_size = 0;
+
+void rewrite_memory(char**) {
+    for (std::size_t at = 0; at < last_size; at += 4096) static_cast<volatile char*>(last_memory)[at] = 1;
+}
+
+void take_memory(const char* size, int flags) {
+    last_size = static_cast<std::size_t>(number(size));
+    void* memory = mmap(nullptr, last_size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail("mmap");
-    for (std::size_t at = 0; at < size; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
+    last_memory = static_cast<char*>(memory);
+    rewrite_memory(nullptr);
+}
+
+void touch_memory(char** words) { take_memory(words[0], MAP_PRIVATE); }
+
+void share_memory(char** words) { take_memory(words[0], MAP_SHARED); }
+
+void read_file(char** words) {
+    const int fd = open(words[0], O_RDONLY | O_CLOEXEC);
+    if (fd < 0) fail(words[0]);
+    while (read_some(fd, chunk_size) > 0) {
+    }
+    close(fd);
+}
+
+// Takes the lowest free number.
+void open_file(char** words) {
+    if (open(words[0], O_RDONLY) < 0) fail(words[0]);
+}
+
+void map_file(char** words) {
+    const int fd = open(words[0], O_RDONLY | O_CLOEXEC);
+    struct stat about {};
+    if (fd < 0 || fstat(fd, &about) != 0) fail(words[0]);
+    const std::size_t size = static_cast<std::size_t>(about.st_size);
+    void* memory = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) fail("mmap");
+    close(fd);
+    for (std::size_t at = 0; at < size; at += 4096) static_cast<void>(static_cast<volatile char*>(memory)[at]);
 }
 
 // Each process forks and goes on, until there are about so many or none can be made.
@@ -316,7 +377,14 @@ void bomb(char** words) {
     for (;;) pause();
 }
 
+void rename_itself(char** words) { prctl(PR_SET_NAME, words[0]); }
+
+// Of the calling thread alone, which may be the first one.
+void end_thread(char**) { syscall(SYS_exit, 0); }
+
 void new_session(char**) { setsid(); }
+
+void new_group(char**) { setpgid(0, 0); }
 
 void ready(char**) {
     write_all(ready_fd, "r", 1);
@@ -347,6 +415,29 @@ void await_orphaned(char**) {
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     int received = 0;
     if (getppid() == starter) sigwait(&set, &received);
+}
+
+// Becomes 2^(n+1)-1 processes that wait for ever.
+void multiply(char** words) {
+    for (std::uint64_t level = number(words[0]); level > 0; --level) {
+        for (int i = 0; i < 2; ++i) {
+            const pid_t pid = fork();
+            if (pid < 0) fail("fork");
+            if (pid == 0) break;
+            if (i == 1) wait_for_ever(nullptr);
+        }
+    }
+    wait_for_ever(nullptr);
+}
+
+// Each of n generations starts the next and is gone; the last waits for ever.
+void relay(char** words) {
+    for (std::uint64_t left = number(words[0]); left > 0; --left) {
+        const pid_t pid = fork();
+        if (pid < 0) fail("fork");
+        if (pid > 0) _exit(0);
+    }
+    wait_for_ever(nullptr);
 }
 
 struct Command {
@@ -389,9 +480,23 @@ const Command commands[] = {
     {"ignore", 1, ignore},
     {"on-signal-exit", 3, on_signal_exit},
     {"on-signal-print", 2, on_signal_print},
+    {"sleep", 1, sleep_for},
+    {"await-readable", 1, await_readable},
+    {"lock", 1, lock},
     {"touch-memory", 1, touch_memory},
     {"bomb", 1, bomb},
+    {"multiply", 1, multiply},
+    {"relay", 1, relay},
+
+    {"touch-shared-memory", 1, share_memory},
+    {"rewrite-memory", 0, rewrite_memory},
+    {"open", 1, open_file},
+    {"read-file", 1, read_file},
+    {"map-file", 1, map_file},
+    {"rename", 1, rename_itself},
+    {"end-thread", 0, end_thread},
     {"new-session", 0, new_session},
+    {"new-group", 0, new_group},
     {"ready", 0, ready},
     {"reap", 0, reap},
     {"await-dead", 0, await_dead},
@@ -421,6 +526,58 @@ void fork_script(char** begin, char** end) {
     close(ends[0]);
 }
 
+struct Script {
+    char** begin;
+    char** end;
+};
+
+int run_on_own_stack(void* argument) {
+    const Script script = *static_cast<Script*>(argument);
+    run_script(script.begin, script.end);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+// With a stack, but the thread-local variables of the starter, so that errno is common.
+void start_on_own_stack(char** begin, char** end, int flags) {
+    constexpr std::size_t stack_size = 65536;
+    void* memory = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) fail("mmap");
+    static Script scripts[8];
+    static int started = 0;
+    Script& script = scripts[started++ % 8];
+    script = {begin, end};
+    if (clone(run_on_own_stack, static_cast<char*>(memory) + stack_size, flags, &script) < 0) fail("clone");
+}
+
+// What vfork(2) is to the kernel, and posix_spawn(3) does: the parent waits until the child has exited.
+void vfork_script(char** begin, char** end) { start_on_own_stack(begin, end, CLONE_VM | CLONE_VFORK | SIGCHLD); }
+
+void share_memory_script(char** begin, char** end) { start_on_own_stack(begin, end, CLONE_VM | SIGCHLD); }
+
+void thread_script(char** begin, char** end) {
+    start_on_own_stack(begin, end, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM);
+}
+
+struct Bracketed {
+    const char* name;
+    void (*start)(char** begin, char** end);
+};
+
+const Bracketed bracketed_commands[] = {
+    {"fork", fork_script},
+    {"vfork", vfork_script},
+    {"share-memory", share_memory_script},
+    {"thread", thread_script},
+};
+
+const Bracketed* find_bracketed(const char* name) {
+    for (const Bracketed& entry : bracketed_commands) {
+        if (strcmp(entry.name, name) == 0) return &entry;
+    }
+    return nullptr;
+}
+
 void run_command(char** begin, char** end) {
     for (const Command& command : commands) {
         if (strcmp(command.name, *begin) != 0) continue;
@@ -434,13 +591,13 @@ void run_command(char** begin, char** end) {
 
 void run_script(char** begin, char** end) {
     while (begin < end) {
-        if (strcmp(*begin, "fork") == 0) {
+        if (const Bracketed* const known = find_bracketed(*begin)) {
             char** close_bracket = begin + 2;
             for (int depth = 1; close_bracket < end; ++close_bracket) {
                 if (strcmp(*close_bracket, "[") == 0) ++depth;
                 if (strcmp(*close_bracket, "]") == 0 && --depth == 0) break;
             }
-            fork_script(begin + 2, close_bracket);
+            known->start(begin + 2, close_bracket);
             begin = close_bracket + 1;
         } else {
             char** stop = begin;

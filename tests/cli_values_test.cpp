@@ -397,10 +397,19 @@ TEST_CASE("the first word has to be run, --help or --version") {
 TEST_CASE("the help names every option, fits a screen's width, and ends with examples") {
     const std::string help = text_of({"run", "--help"});
     CHECK(text_of({"run", "--quiet", "-h", "true"}) == help);
-    for (const char* option :
-         {"--time-limit D", "--stdin FILE", "--stdout-lines N", "--stdout-bytes SIZE", "--stderr-lines N",
-          "--stderr-bytes SIZE", "--result FILE", "--quiet", "--cwd DIR", "--env NAME=VALUE", "--clear-env",
-          "--kill-after D", "--drain-grace D", "--shell", "--user UID[:GID]", "--allow-new-privileges", "-h,--help"}) {
+    for (const char* option : {"--time-limit D",    "--cpu-limit D",
+                               "--block-limit D",   "--memory-limit SIZE",
+                               "--process-limit N", "--task-limit N",
+                               "--require LIST",    "--containment KIND",
+                               "--cgroup DIR",      "--stdin FILE",
+                               "--stdout-lines N",  "--stdout-bytes SIZE",
+                               "--stderr-lines N",  "--stderr-bytes SIZE",
+                               "--result FILE",     "--quiet",
+                               "--cwd DIR",         "--env NAME=VALUE",
+                               "--clear-env",       "--kill-after D",
+                               "--drain-grace D",   "--shell",
+                               "--user UID[:GID]",  "--allow-new-privileges",
+                               "-h,--help"}) {
         INFO(option);
         CHECK(help.find("\n  "s + option + " ") != std::string::npos);
     }
@@ -415,7 +424,7 @@ TEST_CASE("the help names every option, fits a screen's width, and ends with exa
         CHECK(columns <= 80);
     }
     CHECK(begin == help.size());
-    CHECK(lines <= 72);
+    CHECK(lines <= 80);
     const std::string examples = help.substr(help.find("\nExamples:\n"));
     CHECK(examples.find("proctor run --time-limit 2 -- ./solution") != std::string::npos);
 }

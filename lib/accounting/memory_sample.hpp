@@ -48,8 +48,8 @@ struct MemorySample {
 /// and of 32 or more for each processor that it ran on since, so each part may be so much off. `id` may be a thread's
 /// too.
 [[nodiscard]] std::optional<MemorySample> read_memory(const ProcDirectory& proc, pid_t id) noexcept;
-/// The process's proportion of what it shares, exact at the moment. The kernel goes through all its pages, about a
-/// millisecond for each 100 MiB. None also where we may not look at it as a debugger might.
+/// The process's proportion of what it shares, exact at the moment. The kernel goes through all its pages, some
+/// milliseconds for each 100 MiB in small ones. None also where we may not look at it as a debugger might.
 [[nodiscard]] std::optional<MemorySample> read_proportional_memory(const ProcDirectory& proc, pid_t id) noexcept;
 
 /// The memory of a tree over time.

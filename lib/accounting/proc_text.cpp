@@ -30,13 +30,13 @@ std::string_view next_line(std::string_view& rest) noexcept {
 
 std::optional<Bytes> kib_field(std::string_view line, std::string_view name) noexcept {
     constexpr Bytes kib = 1024;
+    constexpr Bytes count_max = std::numeric_limits<Bytes>::max() / kib / 4096;  // so that many can be added up
     if (line.substr(0, name.size()) != name || line.substr(name.size(), 1) != ":") {
         return std::nullopt;
     }
     std::string_view rest = line.substr(name.size() + 1);
     Bytes count = 0;
-    if (!parse_number(next_word(rest), count) || count < 0 || count > std::numeric_limits<Bytes>::max() / kib ||
-        next_word(rest) != "kB") {
+    if (!parse_number(next_word(rest), count) || count < 0 || count > count_max || next_word(rest) != "kB") {
         return std::nullopt;
     }
     return count * kib;

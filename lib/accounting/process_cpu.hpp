@@ -39,11 +39,13 @@ struct CpuTimes {
 /// twice, so it is a lower bound.
 ///
 /// Of a process that lives at the look, or is dead and not yet reaped, everything is known. Of one that went between
-/// two looks there are two bounds, and the greater counts: what it had used at the last look, and what its parent was
-/// charged for it on waiting (kept by the kernel in clock ticks, so up to 20 ms less for each parent). What is lost:
+/// two looks there are two bounds: what it had used at the last look, and what its parent was charged for it on waiting
+/// (told in clock ticks, so up to 20 ms less for each parent). Of all such children of one parent together the greater
+/// counts, because the charge does not say for whom it was. What is lost:
 ///   - what it used after the last look, and all of it if it came and went between two, where nobody in the tree waited
 ///     for it: its parent ignores SIGCHLD, or died first so that init or a sub-reaper outside the tree reaped it;
 ///   - the same of children of a parent that itself went between the two looks, where nobody waited for that;
+///   - the lesser bound, where a parent waited for some of its children and left others to the kernel;
 ///   - processes that the tree does not see.
 ///
 /// The total is the clock's. The kernel splits it by what each tick found running (/proc/PID/stat), and so do we: user

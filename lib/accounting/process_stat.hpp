@@ -30,6 +30,8 @@ struct ProcessStat {
     [[nodiscard]] bool never_executed() const noexcept { return (flags & 0x40U) != 0; }
     /// A worker thread of io_uring, which is in the kernel only (PF_IO_WORKER).
     [[nodiscard]] bool is_io_worker() const noexcept { return (flags & 0x10U) != 0; }
+    /// PF_KTHREAD. Not by the parent, which is process 2 outside of containers alone.
+    [[nodiscard]] bool is_kernel_thread() const noexcept { return (flags & 0x00200000U) != 0; }
     [[nodiscard]] bool first_thread_dead() const noexcept { return state == 'Z' || state == 'X'; }
     /// Nothing of it runs any more: it waits for its parent to take the exit status. A process whose first thread alone
     /// has ended shows the same state.

@@ -7,8 +7,6 @@ namespace proctor::detail {
 
 namespace {
 
-constexpr pid_t kernel_threads = 2;  // kthreadd, the parent of them all
-
 bool earlier(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
 
 }  // namespace
@@ -17,8 +15,7 @@ void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
     processes_.clear();
     proc.for_each_process([&](pid_t pid) {
         const auto stat = read_process_stat(proc, pid);
-        const bool is_kernel_thread = stat && (stat->flags & 0x00200000U) != 0;  // PF_KTHREAD
-        if (stat && !is_kernel_thread && stat->parent != kernel_threads) {
+        if (stat && !stat->is_kernel_thread()) {
             processes_.push_back({pid, *stat});
         }
     });

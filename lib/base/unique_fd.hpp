@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -36,5 +37,14 @@ public:
 private:
     int fd_ = -1;
 };
+
+/// A host that was started with stdin, stdout or stderr closed must not find a descriptor of ours there: what it prints
+/// would go into it. None, and errno set, where no other number is left.
+inline UniqueFd moved_above_stdio(UniqueFd fd) noexcept {
+    if (!fd || fd.get() > STDERR_FILENO) {
+        return fd;
+    }
+    return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
 
 }  // namespace proctor::detail

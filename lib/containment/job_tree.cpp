@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "containment/job_tree.hpp"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,10 @@ constexpr Bytes peak_tolerance = Bytes{1} << 20;
 
 Nanoseconds to_nanoseconds(const timeval& time) noexcept {
     return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+timeval to_timeval(std::int64_t nanoseconds) noexcept {
+    return {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000 / 1000};
 }
 
 CpuTimes cpu_of(const rusage& usage) noexcept {
@@ -92,7 +97,7 @@ std::optional<Error> JobTree::missing(const Require& require) const {
     if (group_ == nullptr) {
         if (require.cgroup) return lacking("a cgroup");
         if (require.cpu) return lacking("the processor time of all descendants (cpu.stat)");
-        if (require.kill) return lacking("a kill that nobody escapes (cgroup.kill)");
+        if (require.kill && !tools_.keeper) return lacking("a kill that nobody escapes (cgroup.kill or a keeper)");
     }
     const Controllers controllers = group_ != nullptr ? tools_.groups->controllers() : Controllers{};
     if (require.memory && !controllers.memory) return lacking("a memory limit of the kernel (memory.max)");
@@ -102,10 +107,49 @@ std::optional<Error> JobTree::missing(const Require& require) const {
 
 void JobTree::begin(const ChildProcess& child) noexcept {
     child_ = &child;
+    if (kept()) {
+        return;
+    }
     kind_ = group_ != nullptr ? Kind::cgroup : Kind::tree;
     if (kind_ == Kind::tree) {
         processes_.emplace(child.pid());
     }
+}
+
+void JobTree::begin_kept(ChildProcess keeper, Keeper control) noexcept {
+    kind_ = Kind::keeper;
+    processes_.emplace(keeper.pid());
+    keeper_ = std::move(keeper);
+    control_ = std::move(control);
+}
+
+Keeper::Received JobTree::receive(KeeperMessage& message) noexcept {
+    const auto received = control_.receive(message);
+    if (received == Keeper::Received::report) {
+        report_ = message.report;
+        told_ |= message.report.news;
+    }
+    return received;
+}
+
+ExitStatus JobTree::told_exit() const noexcept {
+    ExitStatus status;
+    if (WIFSIGNALED(report_.wait_status)) {
+        status.signal = WTERMSIG(report_.wait_status);
+    } else {
+        status.exit_code = WEXITSTATUS(report_.wait_status);
+    }
+    const KeeperUsage& told = report_.main;
+    status.usage.ru_utime = to_timeval(told.user_ns);
+    status.usage.ru_stime = to_timeval(told.system_ns);
+    status.usage.ru_maxrss = static_cast<long>(told.peak_bytes / 1024);
+    status.usage.ru_minflt = static_cast<long>(told.minor_faults);
+    status.usage.ru_majflt = static_cast<long>(told.major_faults);
+    status.usage.ru_inblock = static_cast<long>(told.blocks_in);
+    status.usage.ru_oublock = static_cast<long>(told.blocks_out);
+    status.usage.ru_nvcsw = static_cast<long>(told.voluntary_switches);
+    status.usage.ru_nivcsw = static_cast<long>(told.involuntary_switches);
+    return status;
 }
 
 void JobTree::adopt(const ChildProcess& child, const RunLimits& limits, bool mem_maps_filter) noexcept {
@@ -124,6 +168,10 @@ void JobTree::clear() noexcept {
     kind_ = Kind::none;
     memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = false;
     child_ = nullptr;
+    keeper_ = {};
+    control_.close();
+    report_ = {};
+    told_ = 0;
     processes_.reset();
     memory_.reset();
     cpu_ = {};
@@ -136,6 +184,7 @@ std::string_view JobTree::containment() const noexcept {
     switch (kind_) {
         case Kind::none: return "none";
         case Kind::cgroup: return "cgroup";
+        case Kind::keeper: return "keeper";
         case Kind::tree: return "tree";
     }
     return "none";
@@ -144,6 +193,9 @@ std::string_view JobTree::containment() const noexcept {
 std::string_view JobTree::kill_mechanism() const noexcept {
     if (kind_ == Kind::cgroup) {
         return "cgroup.kill";
+    }
+    if (kept()) {
+        return "keeper";
     }
     return adopted_ ? "pidfd" : "group";
 }
@@ -181,7 +233,16 @@ bool JobTree::find_processes() noexcept {
     }
     cpu_.update(*processes_);
     tools_.processes.assign(processes_->members().begin(), processes_->members().end());
+    if (kept()) {
+        std::erase_if(tools_.processes, [&](const Process& process) { return process.pid == keeper_.pid(); });
+    }
     return true;
+}
+
+// What its keeper uses is not the job's.
+Nanoseconds JobTree::seen_by_looks() const noexcept {
+    const Nanoseconds own = kept() ? process_cpu(keeper_.pid()).value_or(Nanoseconds::zero()) : Nanoseconds::zero();
+    return std::max(cpu_.used().total() - own, Nanoseconds::zero());
 }
 
 Nanoseconds JobTree::cpu() noexcept {
@@ -194,7 +255,7 @@ Nanoseconds JobTree::cpu() noexcept {
         }
         used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
     } else if (find_processes()) {
-        used = std::max(used, cpu_.used().total());
+        used = std::max(used, seen_by_looks());
         looked_ = true;
     } else if (child_ != nullptr) {
         used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
@@ -209,14 +270,14 @@ int JobTree::threads() noexcept {
         group_->threads(tools_.pids);
         tasks_ = static_cast<int>(tools_.pids.size());
     } else if (processes_) {
-        tasks_ = processes_->task_count();
+        tasks_ = processes_->task_count() - (kept() ? 1 : 0);
     }
     return tasks_;
 }
 
 // The shell counts for itself only once it has become the program.
 int JobTree::shells() noexcept {
-    if (!has_shell_) {
+    if (!has_shell_ || child_ == nullptr) {
         return 0;
     }
     char link[64];
@@ -269,7 +330,7 @@ void JobTree::list(std::vector<ChildUsage>& children) noexcept {
         const auto memory = read_memory(*tools_.proc, process.pid);
         const ChildUsage child{process.pid, process.stat.utime, process.stat.stime, memory ? memory->figure(true) : 0};
         // The main one comes first.
-        children.insert(process.pid == child_->pid() ? children.begin() : children.end(), child);
+        children.insert(child_ != nullptr && process.pid == child_->pid() ? children.begin() : children.end(), child);
     }
 }
 
@@ -295,6 +356,10 @@ void JobTree::signal_main(int number) noexcept {
 }
 
 void JobTree::signal(int number) noexcept {
+    if (kept()) {
+        (void)control_.signal(number);
+        return;
+    }
     // Found first: orphans are known by their parents, as long as these live.
     const bool found = find_processes();
     signal_main(number);
@@ -313,6 +378,11 @@ void JobTree::kill(bool main_lives) noexcept {
     if (kind_ == Kind::cgroup && group_->kill()) {
         return;
     }
+    if (kept()) {
+        (void)control_.kill();
+        (void)keeper_.signal(SIGCONT);  // a job of the same user may have stopped it
+        return;
+    }
     // Without a look a job of one process costs no walk; who has left the group unseen escapes.
     if (!looked_ && !main_lives) {
         child_->signal_group(SIGKILL);
@@ -328,7 +398,7 @@ std::optional<bool> JobTree::populated() noexcept { return kind_ == Kind::cgroup
 
 void JobTree::look_before_reaping() noexcept {
     if (kind_ == Kind::tree && looked_) {
-        find_processes();
+        (void)cpu();
     }
 }
 
@@ -363,12 +433,21 @@ void JobTree::conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sour
             return;
         }
     }
-    const CpuTimes by_wait = cpu_of(status.usage);
-    cpu_.take_rusage(child_->pid(), by_wait);
-    const bool saw_more = looked_ && cpu_.used().total() > by_wait.total();
-    const CpuTimes& used = saw_more ? cpu_.used() : by_wait;
-    usage.utime = used.user;
-    usage.stime = used.system;
+    CpuTimes by_wait = cpu_of(status.usage);
+    if (kept()) {
+        // All that it has reaped, orphans too. Those whose parent ignores SIGCHLD are in nobody's rusage.
+        by_wait = {Nanoseconds(report_.tree.user_ns), Nanoseconds(report_.tree.system_ns)};
+    } else {
+        cpu_.take_rusage(child_->pid(), by_wait);
+    }
+    const bool saw_more = looked_ && cpu_seen_ > by_wait.total();
+    usage.utime = by_wait.user;
+    usage.stime = by_wait.system;
+    if (saw_more) {
+        // The rest as the looks have split it, which is by ticks.
+        usage.utime = std::max(by_wait.user, cpu_.used().user);
+        usage.stime = std::max(cpu_seen_ - usage.utime, by_wait.system);
+    }
     sources.cpu = saw_more ? "clock" : "rusage";
 }
 
@@ -388,8 +467,9 @@ void JobTree::conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& 
         sources.mem = "sampled";
     }
     // A child's ru_maxrss begins at the host's own peak (exec carries it over), so only what exceeds it is the child's.
-    const Bytes peak = Bytes{status.usage.ru_maxrss} * 1024;
-    if (peak > host_peak + peak_tolerance && peak > usage.mem.value_or(0)) {
+    // A keeper's is smaller than any program's.
+    const Bytes peak = kept() ? report_.tree.peak_bytes : Bytes{status.usage.ru_maxrss} * 1024;
+    if ((kept() || peak > host_peak + peak_tolerance) && peak > usage.mem.value_or(0)) {
         usage.mem = peak;
         sources.mem = "maxrss";
     }
@@ -420,7 +500,7 @@ void JobTree::snapshot(Usage& usage) noexcept {
         }
     }
     const TreeLook now = look();
-    if (kind_ == Kind::tree) {
+    if (kind_ != Kind::cgroup) {
         usage.utime = cpu_.used().user;
         usage.stime = cpu_.used().system;
     }

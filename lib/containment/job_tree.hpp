@@ -18,6 +18,7 @@
 #include "base/failure.hpp"
 #include "containment/tree_tools.hpp"
 #include "process/child_process.hpp"
+#include "process/keeper.hpp"
 
 namespace proctor::detail {
 
@@ -32,7 +33,7 @@ struct TreeLook {
 /// questions about the whole tree and all signals to it go here; the main process itself is a ChildProcess.
 class JobTree {
 public:
-    enum class Kind : std::uint8_t { none, cgroup, tree };
+    enum class Kind : std::uint8_t { none, cgroup, keeper, tree };
 
     explicit JobTree(TreeTools& tools) noexcept : tools_(tools) {}
     JobTree(const JobTree&) = delete;
@@ -48,12 +49,25 @@ public:
     [[nodiscard]] bool memory_by_kernel() const noexcept { return memory_by_kernel_; }
     /// The main process has been cloned.
     void begin(const ChildProcess& child) noexcept;
+    /// Whether the job is to be launched in a keeper: there is no group for it.
+    [[nodiscard]] bool wants_keeper() const noexcept { return group_ == nullptr && tools_.keeper.has_value(); }
+    /// A keeper has been cloned instead, which will tell of the main process.
+    void begin_kept(ChildProcess keeper, Keeper control) noexcept;
     /// A tree that somebody else has started, in no group of ours: neither a cgroup nor a process group.
     void adopt(const ChildProcess& child, const RunLimits& limits, bool mem_maps_filter) noexcept;
     /// Gives back what was taken. The main process is reaped, or never was.
     void clear() noexcept;
 
     [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    [[nodiscard]] bool kept() const noexcept { return kind_ == Kind::keeper; }
+    /// The keeper, which is a child of ours to watch and reap, and its news.
+    [[nodiscard]] ChildProcess& keeper() noexcept { return keeper_; }
+    [[nodiscard]] int news_socket() const noexcept { return control_.socket(); }
+    [[nodiscard]] Keeper::Received receive(KeeperMessage& message) noexcept;
+    /// Whether it has told this (bits of KeeperReport::news) up to now.
+    [[nodiscard]] bool told(std::uint32_t news) const noexcept { return (told_ & news) != 0; }
+    /// The main process's end, once keeper_main_ended was told.
+    [[nodiscard]] ExitStatus told_exit() const noexcept;
     [[nodiscard]] std::string_view containment() const noexcept;
     [[nodiscard]] std::string_view kill_mechanism() const noexcept;
 
@@ -95,6 +109,7 @@ private:
     bool find_processes() noexcept;
     void find_in_group() noexcept;
     [[nodiscard]] int shells() noexcept;
+    [[nodiscard]] Nanoseconds seen_by_looks() const noexcept;
     void signal_main(int number) noexcept;
     void conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sources) noexcept;
     void conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& usage, Sources& sources) noexcept;
@@ -107,6 +122,11 @@ private:
     bool has_shell_ = false;
     bool adopted_ = false;
     const ChildProcess* child_ = nullptr;
+
+    ChildProcess keeper_{};
+    Keeper control_{};
+    KeeperReport report_{};  // the last, which has all that is known
+    std::uint32_t told_ = 0;
 
     std::optional<ProcessTree> processes_{};
     std::optional<TreeMemory> memory_{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -17,8 +18,8 @@ namespace proctor::detail {
 class BlockWindow {
 public:
     void start(Instant time, Nanoseconds limit) noexcept;
-    /// A byte has passed.
-    void note_progress(Instant time) noexcept { progress_ = time; }
+    /// A byte has passed. A time before the last one changes nothing.
+    void note_progress(Instant time) noexcept { progress_ = std::max(progress_, time); }
 
     struct Verdict {
         bool blocked = false;

@@ -73,6 +73,9 @@ void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
 
 void LimitWatch::on_block_timer(int /*result*/) noexcept {
     const Instant time = now();
+    if (const auto began = owner_.began()) {
+        window_.note_progress(*began);
+    }
     const BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
     if (verdict.blocked) {
         return strike(Reason::block_limit, time);

@@ -18,6 +18,8 @@ class LimitOwner {
 public:
     /// A limit was crossed, or seen to be. Called once at most for each start of the watch.
     virtual void on_limit(Reason reason, Instant crossed_at) noexcept = 0;
+    /// When the program began, once that is known: before, it cannot have been blocked.
+    [[nodiscard]] virtual std::optional<Instant> began() noexcept = 0;
 
 protected:
     LimitOwner() = default;

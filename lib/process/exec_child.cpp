@@ -24,14 +24,6 @@ namespace {
 
 using raw::address;
 
-// The kernel's own struct sigaction; libc's has another layout.
-struct KernelSigaction {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)();
-    unsigned long mask;
-};
-
 constexpr int signal_count = 64;
 constexpr int sigkill = 9;
 constexpr int sigstop = 19;
@@ -80,7 +72,7 @@ void place_descriptors(LaunchRecord& record) {
 // Handlers too, not only ignored signals: until exec this process has a copy of the host's table, and a signal that
 // arrives after the mask is opened would run the host's handler in the host's memory.
 void reset_signal_handlers() {
-    const KernelSigaction default_action{nullptr, 0, nullptr, 0};
+    const raw::KernelSigaction default_action{nullptr, 0, nullptr, 0};
     for (int number = 1; number <= signal_count; ++number) {
         if (number != sigkill && number != sigstop) {
             raw::call(__NR_rt_sigaction, number, address(&default_action), 0, sizeof default_action.mask);
@@ -201,7 +193,9 @@ extern "C" void proctor_exec_child(LaunchRecord* shared) {
     } else {
         require(record, ChildStep::session, raw::call(__NR_setpgid, 0, 0));
     }
-    reset_signal_handlers();
+    if (!record.signals_stay_blocked) {
+        reset_signal_handlers();
+    }
     if (record.has_umask) {
         raw::call(__NR_umask, record.umask);
     }
@@ -219,7 +213,9 @@ extern "C" void proctor_exec_child(LaunchRecord* shared) {
     if (record.no_new_privileges) {
         require(record, ChildStep::no_new_privileges, raw::call(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1));
     }
-    open_signal_mask();
+    if (!record.signals_stay_blocked) {
+        open_signal_mask();
+    }
     execute(record);
 }
 

@@ -23,9 +23,10 @@ struct RlimitSetting {
     bool required = true;
 };
 
-/// The step that failed between clone and exec; none if the child got past them all.
+/// The step that failed on the way to exec; none if the child got past them all.
 enum class ChildStep : std::int32_t {
     none,
+    clone,  ///< in a keeper; a clone of the host fails before there is a record to tell of it
     descriptors,
     session,
     directory,
@@ -69,6 +70,7 @@ struct LaunchRecord {
     bool has_umask = false;
     bool new_session = false;
     bool no_new_privileges = false;
+    bool signals_stay_blocked = false;    ///< also after exec; then ignored ones stay ignored too
     const LaunchRecord* peers = nullptr;  ///< the first of all records of this host's launcher, linked by `next_peer`
 
     // Written by the child.

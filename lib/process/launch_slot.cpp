@@ -40,6 +40,8 @@ std::string_view path_of(const Environment& environment) {
 
 }  // namespace
 
+std::string program_of(const Job& job) { return job.shell.empty() ? job.argv.front() : "/bin/sh"; }
+
 Expected<std::unique_ptr<LaunchSlot>> LaunchSlot::create() {
     auto slot = std::unique_ptr<LaunchSlot>(new LaunchSlot());
     void* const stack =
@@ -66,6 +68,9 @@ bool LaunchSlot::occupied() const noexcept {
 }
 
 std::optional<Instant> LaunchSlot::stamp() const noexcept {
+    if (about_ != About::job) {
+        return std::nullopt;
+    }
     const std::int64_t stamp_ns = std::atomic_ref(const_cast<std::int64_t&>(record_.stamp_ns)).load();
     if (stamp_ns == 0) {
         return std::nullopt;
@@ -73,14 +78,19 @@ std::optional<Instant> LaunchSlot::stamp() const noexcept {
     return Instant{Nanoseconds(stamp_ns)};
 }
 
-void LaunchSlot::prepare(const Job& job, std::vector<DescriptorMove> moves, std::uint64_t open_files_soft,
-                         std::uint64_t open_files_hard) {
+void LaunchSlot::clear_record() {
     const LaunchRecord* const next_peer = record_.next_peer;
     const LaunchRecord* const peers = record_.peers;
     record_ = {};
     record_.next_peer = next_peer;
     record_.peers = peers;
     strings_.clear();
+}
+
+void LaunchSlot::prepare(const Job& job, std::vector<DescriptorMove> moves, std::uint64_t open_files_soft,
+                         std::uint64_t open_files_hard) {
+    clear_record();
+    about_ = About::job;
     const std::size_t arguments = strings_.position();
     prepare_arguments(job);
     const std::size_t environment = strings_.position();
@@ -133,7 +143,7 @@ void LaunchSlot::prepare_environment(const Job& job) {
 }
 
 void LaunchSlot::prepare_candidates(const Job& job) {
-    const std::string_view program = job.shell.empty() ? std::string_view(job.argv.front()) : "/bin/sh";
+    const std::string program = program_of(job);
     if (program.find('/') != std::string_view::npos) {
         strings_.add(program);
     } else {
@@ -222,12 +232,74 @@ void LaunchSlot::prepare_identity(const Job& job) {
     record_.host_pid = job.parent_death_signal ? ::getpid() : 0;
 }
 
+// Not by setsid: with all signals blocked a terminal cannot reach it anyway, and a session costs a scheduling group of
+// its own where the kernel makes those (CONFIG_SCHED_AUTOGROUP). A job that stays in the host's session must find its
+// keeper there.
+void LaunchSlot::prepare_own(const OwnProgram& program) {
+    clear_record();
+    about_ = About::own_program;
+    own_path_ = program.path;
+    const std::size_t arguments = strings_.position();
+    for (const std::string& word : program.words) {
+        strings_.add(word);
+    }
+    strings_.end_list();
+    const std::size_t environment = strings_.position();
+    strings_.end_list();
+    const std::size_t candidates = strings_.position();
+    strings_.add(program.path);
+    strings_.end_list();
+    strings_.seal();
+    record_.argv = strings_.list(arguments);
+    record_.environment = strings_.list(environment);
+    record_.candidates = strings_.list(candidates);
+    prepare_descriptors(program.moves);
+    record_.parent_death_signal = keeper_parent_death_signal;
+    record_.host_pid = ::getpid();
+    record_.signals_stay_blocked = true;
+}
+
+void LaunchSlot::adopt(const KeeperReport& report) noexcept {
+    about_ = (report.news & keeper_refused) != 0 ? About::foreign_keeper : About::job;
+    record_.stamp_ns = report.stamp_ns;
+    record_.failed_step = report.failed_step;
+    record_.error_number = report.error_number;
+    record_.program_found = report.program_found != 0;
+}
+
+Error LaunchSlot::own_error() const {
+    const auto error = [&](int error_number, std::string message, std::string cure) {
+        return Error{Stage::spawn, error_number, std::move(message), std::move(cure)};
+    };
+    switch (record_.failed_step) {
+        case ChildStep::none:
+            return error(0, own_path_ + " died before it came to its work",
+                         "look for a killer: kill(1), or the kernel's out-of-memory killer (dmesg)");
+        case ChildStep::descriptors:
+            return error(record_.error_number, "the child cannot arrange its descriptors",
+                         "pass lower descriptor numbers, or raise the limit of open files (ulimit -n)");
+        case ChildStep::exec:
+            return error(record_.error_number, "the keeper program " + own_path_ + " cannot be run",
+                         "install proctor wholly, or name the file proctor-keeper in the options");
+        default: return error(record_.error_number, own_path_ + " cannot be started", "");
+    }
+}
+
 std::optional<Error> LaunchSlot::child_error(const Job& job) const {
+    if (about_ == About::foreign_keeper) {
+        return Error{Stage::spawn, 0, "the keeper program " + own_path_ + " is of another version than the library",
+                     "install proctor wholly, or name the file proctor-keeper of this version in the options"};
+    }
+    if (about_ == About::own_program) {
+        return own_error();
+    }
     const auto error = [&](Stage stage, std::string message, std::string cure) {
         return Error{stage, record_.error_number, std::move(message), std::move(cure), record_.program_found};
     };
-    const std::string program = job.shell.empty() ? job.argv.front() : "/bin/sh";
+    const std::string program = program_of(job);
+    const User user = job.user.value_or(User{});
     switch (record_.failed_step) {
+        case ChildStep::clone: return clone_error(record_.error_number);
         case ChildStep::none:
             if (stamp()) {
                 return std::nullopt;
@@ -245,7 +317,7 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
             return error(Stage::rlimit, "a resource limit cannot be set",
                          "stay below the hard limits of the host (ulimit -H -a), or give it CAP_SYS_RESOURCE");
         case ChildStep::nice:
-            return error(Stage::credentials, "cannot set the nice value " + std::to_string(record_.nice),
+            return error(Stage::credentials, "cannot set the nice value " + std::to_string(job.nice.value_or(0)),
                          "a value below the host's needs CAP_SYS_NICE");
         case ChildStep::affinity:
             return error(Stage::credentials, "cannot bind the child to the processors of its affinity",
@@ -254,7 +326,8 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
         case ChildStep::gid:
         case ChildStep::uid:
             return error(Stage::credentials,
-                         "cannot become user " + std::to_string(record_.uid) + ", group " + std::to_string(record_.gid),
+                         "cannot become user " + std::to_string(user.uid) + ", group " +
+                             std::to_string(user.gid.value_or(user.uid)),
                          "the host needs CAP_SETUID and CAP_SETGID (be root), or leave the job's user unset");
         case ChildStep::parent_death_signal:
             return error(Stage::start, "the parent death signal cannot be armed", "name a signal from 1 to 64");

@@ -3,13 +3,20 @@
 
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <utility>
+
+#include "process/child_process.hpp"
+#include "process/keeper_plan.hpp"
 
 namespace proctor::detail {
 
@@ -48,28 +55,22 @@ private:
     int before_;
 };
 
-tl::unexpected<Error> clone_failure(int error_number) {
+Error clone_into_error(int error_number) {
+    const auto error = [&](std::string message, std::string cure) {
+        return Error{Stage::cgroup, error_number, std::move(message), std::move(cure)};
+    };
     switch (error_number) {
-        case EAGAIN:
-            return failure(Stage::spawn, error_number, "no more processes can be made",
-                           "run fewer at once, or raise the limit (ulimit -u, kernel.pid_max, pids.max of the cgroup)");
-        case ENOMEM: return failure(Stage::spawn, error_number, "no memory for a new process", "free memory");
-        case EMFILE:
-        case ENFILE:
-            return failure(Stage::spawn, error_number, "no descriptor is left for the new process",
-                           "run fewer at once, or raise the limit of open files (ulimit -n)");
         case ENODEV:
         case ENOENT:  // 6.18
-            return failure(Stage::cgroup, error_number, "somebody has removed the job's cgroup",
-                           "keep others out of the reactor's group");
+            return error("somebody has removed the job's cgroup", "keep others out of the reactor's group");
         case EBUSY:
         case EOPNOTSUPP:
-            return failure(Stage::cgroup, error_number, "no process can begin in the job's cgroup",
-                           "let no controllers be enabled below a job's group, and let it be no threaded one");
+            return error("no process can begin in the job's cgroup",
+                         "let no controllers be enabled below a job's group, and let it be no threaded one");
         case ENOSYS:
-            return failure(Stage::cgroup, error_number, "clone3 is forbidden here",
-                           "allow clone3 in the seccomp profile, or let the containment be keeper or tree");
-        default: return failure(Stage::spawn, error_number, "clone is refused");
+            return error("clone3 is forbidden here",
+                         "allow clone3 in the seccomp profile, or let the containment be keeper or tree");
+        default: return clone_error(error_number);
     }
 }
 
@@ -87,7 +88,61 @@ long clone_into(int cgroup, unsigned long flags, void* stack, std::size_t stack_
     return proctor_clone3(&arguments, sizeof arguments, record);
 }
 
+// The host's end and the keeper's.
+Expected<std::pair<UniqueFd, UniqueFd>> make_control() {
+    int ends[2] = {-1, -1};
+    const bool made = ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
+    UniqueFd keepers(ends[1]);
+    UniqueFd ours = moved_above_stdio(UniqueFd(ends[0]));
+    if (!made || !ours) {
+        return failure(Stage::spawn, errno, "no socket can be made to speak with the keeper",
+                       "run fewer at once, or raise the limit of open files (ulimit -n)");
+    }
+    return std::pair(std::move(ours), std::move(keepers));
+}
+
+Expected<UniqueFd> make_plan_file(const std::vector<char>& plan) {
+    UniqueFd file(::memfd_create("proctor-plan", MFD_CLOEXEC));
+    if (!file) {
+        return failure(Stage::spawn, errno, "no file in memory can be made for the keeper's plan",
+                       "free memory, run fewer at once, or raise the limit of open files (ulimit -n)");
+    }
+    for (std::size_t at = 0; at < plan.size();) {
+        const ssize_t written = ::write(file.get(), plan.data() + at, plan.size() - at);
+        if (written < 0 && errno != EINTR) {
+            return failure(Stage::spawn, errno, "the keeper's plan cannot be written", "free memory");
+        }
+        at += written > 0 ? static_cast<std::size_t>(written) : 0;
+    }
+    return file;
+}
+
+int above_targets(const std::vector<DescriptorMove>& moves) noexcept {
+    int above = 0;
+    for (const DescriptorMove& move : moves) {
+        above = std::max(above, move.to + 1);
+    }
+    return above;
+}
+
 }  // namespace
+
+Error clone_error(int error_number) {
+    const auto error = [&](std::string message, std::string cure) {
+        return Error{Stage::spawn, error_number, std::move(message), std::move(cure)};
+    };
+    switch (error_number) {
+        case EAGAIN:
+            return error("no more processes can be made",
+                         "run fewer at once, or raise the limit (ulimit -u, kernel.pid_max, pids.max of the cgroup)");
+        case ENOMEM: return error("no memory for a new process", "free memory");
+        case EMFILE:
+        case ENFILE:
+            return error("no descriptor is left for the new process",
+                         "run fewer at once, or raise the limit of open files (ulimit -n)");
+        default: return error("clone is refused", "");
+    }
+}
 
 Bytes host_peak() noexcept {
     rusage usage{};
@@ -130,18 +185,22 @@ void Launcher::release(LaunchSlot& slot) { (slot.occupied() ? leaving_ : free_).
 
 Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
                                  const Birth& birth) {
-    slot.record_.peers = &slots_.back()->record_;
     slot.prepare(job, std::move(moves), open_files_soft_, open_files_hard_);
+    return clone(slot, {birth.cgroup, always_suspend_ || birth.suspend || job.user}, job.user.has_value());
+}
+
+Expected<Child> Launcher::clone(LaunchSlot& slot, const Birth& birth, bool changes_user) {
+    slot.record_.peers = &slots_.back()->record_;
     slot.record_.alive = 1;
     Child child;
     unsigned long flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD;
-    if (always_suspend_ || birth.suspend || job.user) {
+    if (birth.suspend) {
         flags |= CLONE_VFORK;
     }
     int pidfd = -1;
     long pid = 0;
     {
-        const DumpableKept dumpable(job.user.has_value());
+        const DumpableKept dumpable(changes_user);
         const AllSignalsBlocked blocked;
         pid = birth.cgroup < 0 ? proctor_clone(flags, slot.stack_top(), &pidfd, &slot.record_.alive, &slot.record_)
                                : clone_into(birth.cgroup, flags, slot.stack_, LaunchSlot::stack_size, &pidfd,
@@ -149,10 +208,61 @@ Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<D
     }
     if (pid < 0) {
         slot.record_.alive = 0;
-        return clone_failure(static_cast<int>(-pid));
+        const int error_number = static_cast<int>(-pid);
+        return tl::unexpected<Error>(birth.cgroup < 0 ? clone_error(error_number) : clone_into_error(error_number));
     }
     child.pid = static_cast<pid_t>(pid);
     child.pidfd.reset(pidfd);
+    return child;
+}
+
+Expected<KeptChild> Launcher::launch_in_keeper(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
+                                               const KeeperProgram& keeper) {
+    auto control = make_control();
+    if (!control) {
+        return tl::unexpected<Error>(std::move(control.error()));
+    }
+    slot.prepare(job, moves, open_files_soft_, open_files_hard_);
+    KeeperPlan head;
+    head.control = above_targets(moves);
+    head.host_pid = ::getpid();
+    head.without_children_files = keeper.without_children_files ? 1 : 0;
+    head.record = slot.record_;
+    flatten_plan(head, slot.strings_, plan_);
+    auto file = make_plan_file(plan_);
+    if (!file) {
+        return tl::unexpected<Error>(std::move(file.error()));
+    }
+    const int plan = head.control + 1;
+    moves.push_back({control->second.get(), head.control});
+    moves.push_back({file->get(), plan});
+    // The name is for ps(1). A long one would be refused by the kernel as the keeper's and not as the job's.
+    slot.prepare_own({.path = keeper.path,
+                      .words = {"proctor-keeper", "job", std::to_string(plan), program_of(job).substr(0, 64)},
+                      .moves = std::move(moves)});
+    auto child = clone(slot, {-1, always_suspend_}, false);
+    if (!child) {
+        return tl::unexpected<Error>(std::move(child.error()));
+    }
+    return KeptChild{std::move(*child), Keeper(std::move(control->first))};
+}
+
+Expected<Child> Launcher::launch_own(const OwnProgram& program) {
+    auto slot = acquire();
+    if (!slot) {
+        return tl::unexpected<Error>(std::move(slot.error()));
+    }
+    (*slot)->prepare_own(program);
+    auto child = clone(**slot, {-1, true}, false);
+    std::optional<Error> error;
+    if (child && (*slot)->record_.stamp_ns == 0) {
+        error = (*slot)->own_error();
+    }
+    release(**slot);
+    if (error) {
+        (void)ChildProcess(child->pid, std::move(child->pidfd), false).reap();
+        return tl::unexpected<Error>(std::move(*error));
+    }
     return child;
 }
 

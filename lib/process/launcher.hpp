@@ -15,10 +15,22 @@
 #include "base/clock.hpp"
 #include "base/failure.hpp"
 #include "base/unique_fd.hpp"
+#include "process/keeper.hpp"
+#include "process/keeper_protocol.hpp"
 #include "process/launch_record.hpp"
 #include "process/string_block.hpp"
 
 namespace proctor::detail {
+
+/// What the job executes, as its user named it.
+[[nodiscard]] std::string program_of(const Job& job);
+
+/// A program of ours, to be started with these descriptors and nothing else of a job's.
+struct OwnProgram {
+    std::string path{};
+    std::vector<std::string> words{};
+    std::vector<DescriptorMove> moves{};
+};
 
 /// The host's side of one child that starts: its stack, its launch record and all that the record points at. Must not
 /// be touched, and above all not freed, while the child is in this address space.
@@ -32,11 +44,15 @@ public:
     /// Whether the child is still between clone and exec here.
     [[nodiscard]] bool occupied() const noexcept;
 
-    /// When the child came to its execve; none before.
+    /// When the job's process came to its execve; none before.
     [[nodiscard]] std::optional<Instant> stamp() const noexcept;
 
     /// What went wrong in the child. Asked after its death.
     [[nodiscard]] std::optional<Error> child_error(const Job& job) const;
+
+    /// Of a job in a keeper: takes over what the keeper tells of the start, so that stamp() and child_error() speak of
+    /// the job's process. Before that child_error() speaks of the keeper, and a slot must be kept until then.
+    void adopt(const KeeperReport& report) noexcept;
 
 private:
     friend class Launcher;
@@ -47,7 +63,9 @@ private:
 
     [[nodiscard]] void* stack_top() const noexcept;
     [[nodiscard]] Error exec_error(const std::string& program) const;
+    [[nodiscard]] Error own_error() const;
 
+    void clear_record();
     void prepare(const Job& job, std::vector<DescriptorMove> moves, std::uint64_t open_files_soft,
                  std::uint64_t open_files_hard);
     void prepare_arguments(const Job& job);
@@ -56,8 +74,14 @@ private:
     void prepare_descriptors(std::vector<DescriptorMove> moves);
     void prepare_rlimits(const ResourceLimits& limits, std::uint64_t soft, std::uint64_t hard);
     void prepare_identity(const Job& job);
+    void prepare_own(const OwnProgram& program);
+
+    /// Whom `record_` tells of.
+    enum class About { job, own_program, foreign_keeper };
 
     LaunchRecord record_{};
+    About about_ = About::job;
+    std::string own_path_{};
     void* stack_ = nullptr;
     StringBlock strings_{};
     std::vector<DescriptorMove> moves_{};
@@ -66,6 +90,9 @@ private:
     std::vector<unsigned long> affinity_{};
     std::vector<unsigned> groups_{};
 };
+
+/// The error of a clone(2) that is refused.
+[[nodiscard]] Error clone_error(int error_number);
 
 /// A process that has been cloned.
 struct Child {
@@ -77,6 +104,12 @@ struct Child {
 struct Birth {
     int cgroup = -1;       ///< a cgroup's directory; -1: the host's own
     bool suspend = false;  ///< the host's thread waits until the child has left its memory (CLONE_VFORK)
+};
+
+/// A job's keeper that has been cloned.
+struct KeptChild {
+    Child keeper{};
+    Keeper control{};
 };
 
 /// ru_maxrss of this process. A child's begins where it stands at the child's execve, so it is asked after that.
@@ -97,11 +130,22 @@ public:
     [[nodiscard]] Expected<Child> launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
                                          const Birth& birth = {});
 
+    /// Starts a keeper, and that the job's program. What the keeper is told of the job
+    /// it reports through `control`; see LaunchSlot::adopt().
+    [[nodiscard]] Expected<KeptChild> launch_in_keeper(const Job& job, LaunchSlot& slot,
+                                                       std::vector<DescriptorMove> moves, const KeeperProgram& keeper);
+
+    /// Starts a program of ours with all signals blocked, waits for its execve, and answers what went wrong.
+    [[nodiscard]] Expected<Child> launch_own(const OwnProgram& program);
+
     /// Waits until no child is in this address space, so that its slots may be freed.
     void wait_until_unoccupied() noexcept;
 
 private:
+    [[nodiscard]] Expected<Child> clone(LaunchSlot& slot, const Birth& birth, bool changes_user);
+
     bool always_suspend_;
+    std::vector<char> plan_{};
     std::uint64_t open_files_soft_ = 0;  // RLIMIT_NOFILE as it was when the reactor was made: what children get
     std::uint64_t open_files_hard_ = 0;
     std::vector<std::unique_ptr<LaunchSlot>> slots_{};

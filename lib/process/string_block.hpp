@@ -41,6 +41,10 @@ public:
     /// The list, or single string, that begins at a position.
     [[nodiscard]] char* const* list(std::size_t position) const noexcept { return pointers_.data() + position; }
 
+    /// All strings, one after another, and all lists, as they were sealed.
+    [[nodiscard]] const std::vector<char>& text() const noexcept { return text_; }
+    [[nodiscard]] const std::vector<char*>& pointers() const noexcept { return pointers_; }
+
 private:
     static constexpr std::ptrdiff_t list_end = -1;
 

@@ -9,6 +9,7 @@
 
 #include "accounting/proc_directory.hpp"
 #include "cgroup/cgroup_pool.hpp"
+#include "process/keeper.hpp"
 #include "ring/kernel.hpp"
 #include "ring/uring_engine.hpp"
 
@@ -60,6 +61,20 @@ Capability examine_proc() {
             ""};
 }
 
+Capability examine_keeper(const ReactorOptions& options) {
+    auto keeper = detail::find_keeper(options.keeper);
+    if (!keeper) {
+        return missing("keeper", "no job is kept where there is no cgroup, and a host that is killed leaves its jobs",
+                       keeper.error());
+    }
+    const bool holds = options.containment == Containment::keeper;
+    return {
+        "keeper", true,
+        *keeper + (holds ? ", above each job (about 160 us a job)"
+                         : ", as guard of the cgroups, and above each job where there are none (about 160 us a job)"),
+        ""};
+}
+
 Expected<std::unique_ptr<CgroupPool>> make_pool(const ReactorOptions& options) {
     auto place = detail::find_place(options.cgroup.empty() ? std::nullopt : std::optional(options.cgroup));
     if (!place) {
@@ -72,9 +87,10 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
     auto pool = make_pool(options);
     if (!pool) {
         const Error& why = pool.error();
-        found.push_back(missing("cgroup", "jobs are held together by their process group alone", why));
+        found.push_back(missing("cgroup", "jobs are held together by a keeper, or by their process group alone", why));
         found.push_back(missing("cpu", "by CPU clocks and rusage; those that nobody waited for are lost", why));
-        found.push_back(missing("kill", "by process group; one that makes a session of its own may escape", why));
+        found.push_back(
+            missing("kill", "by the keeper; without one by process group, which a session of its own escapes", why));
         found.push_back(missing("memory", "looked at every 2 to 250 ms; a short peak may pass", why));
         found.push_back(missing("tasks", "a limit of tasks is not kept", why));
         return;
@@ -108,6 +124,7 @@ std::vector<Capability> examine(const ReactorOptions& options) {
     if (options.containment == Containment::automatic || options.containment == Containment::cgroup) {
         examine_groups(options, found);
     }
+    found.push_back(examine_keeper(options));
     found.push_back(examine_proc());
     return found;
 }

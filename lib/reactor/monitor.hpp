@@ -49,6 +49,7 @@ public:
 
 private:
     void on_limit(Reason reason, Instant crossed_at) noexcept override;
+    [[nodiscard]] std::optional<Instant> began() noexcept override { return started_at_; }
     void on_exit(int result) noexcept;
     void on_wall_timer(int result) noexcept;
     void on_kill_timer(int result) noexcept;

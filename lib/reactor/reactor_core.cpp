@@ -111,14 +111,25 @@ Expected<void> ReactorCore::find_tools() {
         tools_.proc.emplace(std::move(*proc));
     }
     switch (options_.containment) {
-        case Containment::automatic:
+        case Containment::automatic: {
+            auto keeper = find_keeper(options_.keeper);
             if (auto made = make_groups(); !made) {
                 tools_.no_groups = std::move(made.error());
             }
+            if (keeper && tools_.groups == nullptr) {
+                tools_.keeper = std::move(*keeper);
+            }
             return {};
+        }
         case Containment::cgroup: return make_groups();
-        case Containment::keeper:
-            return failure(Stage::setup, ENOSYS, "this version has no keeper yet", "let the containment be automatic");
+        case Containment::keeper: {
+            auto keeper = find_keeper(options_.keeper);
+            if (!keeper) {
+                return tl::unexpected<Error>(std::move(keeper.error()));
+            }
+            tools_.keeper = std::move(*keeper);
+            return {};
+        }
         case Containment::tree: return {};
     }
     return {};
@@ -134,7 +145,22 @@ Expected<void> ReactorCore::make_groups() {
         return tl::unexpected<Error>(std::move(pool.error()));
     }
     tools_.groups = std::move(*pool);
+    if (options_.guard) {
+        start_guard();
+    }
     return {};
+}
+
+// Without the program, or a descriptor for it, jobs outlive a host that is killed: told by examine(), and no reason to
+// run nothing.
+void ReactorCore::start_guard() {
+    const auto program = find_keeper(options_.keeper);
+    if (!program) {
+        return;
+    }
+    if (auto guard = Guard::start(launcher_, *program, tools_.groups->kill_file())) {
+        guard_ = std::move(*guard);
+    }
 }
 
 // Away from launches and results: a group made or removed costs as much as a process.

@@ -15,6 +15,7 @@
 
 #include "containment/tree_tools.hpp"
 #include "limits/sampler.hpp"
+#include "process/guard.hpp"
 #include "process/launcher.hpp"
 #include "reactor/monitor.hpp"
 #include "reactor/run.hpp"
@@ -103,6 +104,7 @@ private:
     [[nodiscard]] Expected<void> pass(Nanoseconds timeout);
     [[nodiscard]] Expected<void> find_tools();
     [[nodiscard]] Expected<void> make_groups();
+    void start_guard();
     void on_tidy_timer(int result) noexcept;
     void tidy_soon(Nanoseconds wait) noexcept;
     void launch_waiting();
@@ -119,6 +121,7 @@ private:
     Launcher launcher_;
     NullDevice null_{};
     TreeTools tools_{};
+    Guard guard_{};
     std::unique_ptr<Sampler> sampler_{};
     unsigned processors_ = 1;
     std::uint64_t pass_number_ = 0;

@@ -98,21 +98,48 @@ Expected<void> Run::start_child() {
     if (!slot) {
         return tl::unexpected<Error>(std::move(slot.error()));
     }
-    // The killer of a group that is out of memory takes all that share the victim's memory, hence the suspending: it
-    // spares a parent that waits in vfork.
-    auto child =
-        core_.launcher().launch(job_, **slot, std::move(setup->moves), {tree_.birthplace(), tree_.memory_by_kernel()});
-    if (!child) {
-        core_.launcher().release(**slot);
-        return tl::unexpected<Error>(std::move(child.error()));
-    }
     slot_ = *slot;
-    child_ = ChildProcess(child->pid, std::move(child->pidfd), core_.kernel().signal_group_by_pidfd);
+    auto launched = tree_.wants_keeper() ? launch_kept(*setup) : launch_direct(*setup);
+    if (!launched) {
+        core_.launcher().release(*std::exchange(slot_, nullptr));
+        return launched;
+    }
     cloned_at_ = now();
-    tree_.begin(child_);
     core_.note_starting(*this);
     start_requests(std::move(*setup));
     watch_limits();
+    return {};
+}
+
+Expected<void> Run::launch_direct(StdioSetup& setup) {
+    // The killer of a group that is out of memory takes all that share the victim's memory, hence the suspending: it
+    // spares a parent that waits in vfork.
+    auto child =
+        core_.launcher().launch(job_, *slot_, std::move(setup.moves), {tree_.birthplace(), tree_.memory_by_kernel()});
+    if (!child) {
+        return tl::unexpected<Error>(std::move(child.error()));
+    }
+    child_ = ChildProcess(child->pid, std::move(child->pidfd), core_.kernel().signal_group_by_pidfd);
+    tree_.begin(child_);
+    exit_watch_.fd = child_.pidfd();
+    exit_watch_.events = POLLIN;
+    engine_.start(exit_watch_);
+    return {};
+}
+
+Expected<void> Run::launch_kept(StdioSetup& setup) {
+    auto kept =
+        core_.launcher().launch_in_keeper(job_, *slot_, std::move(setup.moves), {.path = *core_.tools().keeper});
+    if (!kept) {
+        return tl::unexpected<Error>(std::move(kept.error()));
+    }
+    tree_.begin_kept(ChildProcess(kept->keeper.pid, std::move(kept->keeper.pidfd), false), std::move(kept->control));
+    keeper_news_.fd = tree_.news_socket();
+    keeper_news_.events = POLLIN;
+    engine_.start(keeper_news_);
+    keeper_exit_.fd = tree_.keeper().pidfd();
+    keeper_exit_.events = POLLIN;
+    engine_.start(keeper_exit_);
     return {};
 }
 
@@ -128,9 +155,6 @@ void Run::watch_limits() {
 
 void Run::start_requests(StdioSetup setup) {
     setup.childs.clear();
-    exit_watch_.fd = child_.pidfd();
-    exit_watch_.events = POLLIN;
-    engine_.start(exit_watch_);
     if (job_.limits.time) {
         engine_.start(wall_timer_, *cloned_at_ + *job_.limits.time);
     }
@@ -160,11 +184,17 @@ bool Run::collect_launch() {
     if (slot_ == nullptr) {
         return true;
     }
-    if (slot_->occupied()) {
+    const bool told = !tree_.kept() || keeper_gone_ || tree_.told(keeper_started | keeper_failed | keeper_refused);
+    if (slot_->occupied() || !told) {
         return false;
     }
     zero_ = slot_->stamp();
     host_peak_ = host_peak();
+    if (tree_.kept() && keeper_gone_ && !tree_.told(keeper_started | keeper_failed | keeper_refused) && zero_) {
+        zero_.reset();  // that was the keeper's own
+        fail({Stage::start, 0, "the job's keeper died before it came to start the program",
+              "look for a killer: kill(1), or the kernel's out-of-memory killer (dmesg)"});
+    }
     if (!zero_ && tree_.memory_refused()) {
         strike(Reason::memory_limit, Nanoseconds::zero());  // it needed more to begin than it may have
     } else if (auto failed = slot_->child_error(job_)) {
@@ -242,6 +272,10 @@ void Run::on_exit(int result) noexcept {
         fail({Stage::wait, -result, "the child cannot be watched", ""});
         child_.signal_group(SIGKILL);  // or the reaping would wait for a living child
     }
+    main_died();
+}
+
+void Run::main_died() noexcept {
     exited_at_ = now();
     state_ = JobState::draining;
     engine_.cancel(wall_timer_);
@@ -303,6 +337,64 @@ void Run::on_limit(Reason reason, Instant crossed_at) noexcept {
     strike(reason, since_zero(crossed_at));
 }
 
+std::optional<Instant> Run::began() noexcept {
+    collect_launch();
+    return zero_;
+}
+
+void Run::on_keeper_news(int result) noexcept {
+    if (result >= 0 && take_news() == Keeper::Received::nothing) {
+        engine_.start(keeper_news_);
+    }
+    advance();
+}
+
+Keeper::Received Run::take_news() noexcept {
+    for (;;) {
+        KeeperMessage message;
+        const auto received = tree_.receive(message);
+        if (received != Keeper::Received::report) {
+            return received;
+        }
+        if (slot_ != nullptr) {
+            slot_->adopt(message.report);
+        }
+        if ((message.report.news & keeper_started) != 0) {
+            main_started(message);
+        }
+        collect_launch();
+    }
+}
+
+void Run::main_started(KeeperMessage& message) noexcept {
+    if (!message.pidfd) {
+        fail({Stage::spawn, EMFILE, "no descriptor is left for the new process",
+              "run fewer at once, or raise the limit of open files (ulimit -n)"});
+        tree_.kill(true);
+        return;  // the keeper's exit ends it
+    }
+    child_ = ChildProcess(message.report.pid, std::move(message.pidfd), core_.kernel().signal_group_by_pidfd);
+    tree_.begin(child_);
+    exit_watch_.fd = child_.pidfd();
+    exit_watch_.events = POLLIN;
+    engine_.start(exit_watch_);
+}
+
+void Run::on_keeper_exit(int /*result*/) noexcept {
+    take_news();  // what it told last
+    keeper_gone_ = true;
+    collect_launch();
+    if (child_ && !tree_.told(keeper_main_ended | keeper_empty)) {
+        fail({Stage::wait, 0, "the job's keeper was killed, and with it the knowledge of how the program ended",
+              "run programs as a user of their own (Job::user), who cannot signal the keeper"});
+        child_.signal_group(SIGKILL);
+    }
+    if (!child_ && !exited_at_) {
+        main_died();  // nothing else will tell
+    }
+    advance();
+}
+
 void Run::on_task_refused(int result) noexcept {
     if (result < 0 || exited_at_) {
         return advance();
@@ -344,7 +436,7 @@ Reason Run::prefer(Reason reason) noexcept {
 }
 
 void Run::terminate() noexcept {
-    if (!child_ || exited_at_ || signalled_at_) {
+    if (!launched() || exited_at_ || signalled_at_) {
         return;
     }
     if (job_.kill_after) {
@@ -374,7 +466,7 @@ void Run::cancel() {
         kill_tree();
         finish_up(true);
         advance();
-    } else if (!reason_ && child_) {
+    } else if (!reason_ && launched()) {
         fail(cancelled);
         terminate();
     }
@@ -407,7 +499,9 @@ void Run::advance() noexcept {
             engine_.start(end_timer_, *exited_at_ + job_.drain_grace);
         }
     }
-    if (tree_killed_ && outputs_ended() && input_.idle() && !task_watch_.in_flight() && tree_is_gone()) {
+    const bool idle = input_.idle() && !task_watch_.in_flight() && !exit_watch_.in_flight() &&
+                      !keeper_news_.in_flight() && !keeper_exit_.in_flight();
+    if (tree_killed_ && outputs_ended() && idle && tree_is_gone()) {
         settle_soon();
     }
 }
@@ -415,6 +509,9 @@ void Run::advance() noexcept {
 // What has been killed dies a little later, and the kernel's event for it comes up to 10 ms late; so it is asked again
 // and again, soon at first.
 bool Run::tree_is_gone() noexcept {
+    if (tree_.kept()) {
+        return keeper_gone_;  // which comes by itself
+    }
     if (gone_timer_.armed()) {
         return false;
     }
@@ -494,6 +591,7 @@ void Run::clear() noexcept {
     tree_.clear();
     child_ = {};
     gone_wait_ = {};
+    keeper_gone_ = false;
     blocked_in_.clear();
     cloned_at_.reset();
     zero_.reset();
@@ -510,15 +608,17 @@ void Run::clear() noexcept {
 
 void Run::forsake(bool kill) noexcept {
     handlers_ = {};
-    if (child_ && kill) {
-        tree_.kill(false);
-        (void)child_.reap();
+    if (launched() && kill) {
+        tree_.kill(true);
+        (void)(tree_.kept() ? tree_.keeper() : child_).reap();
     }
     input_.forsake();
     output_.forsake();
     error_output_.forsake();
     exit_watch_.forsake();
     task_watch_.forsake();
+    keeper_news_.forsake();
+    keeper_exit_.forsake();
     watch_.stop();
     engine_.cancel(gone_timer_);
     engine_.cancel(wall_timer_);

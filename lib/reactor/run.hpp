@@ -64,6 +64,13 @@ public:
 
 private:
     [[nodiscard]] Expected<void> start_child();
+    [[nodiscard]] Expected<void> launch_direct(StdioSetup& setup);
+    [[nodiscard]] Expected<void> launch_kept(StdioSetup& setup);
+    [[nodiscard]] bool launched() const noexcept { return child_ || tree_.kept(); }
+    void main_died() noexcept;
+    Keeper::Received take_news() noexcept;
+    void main_started(KeeperMessage& message) noexcept;
+    [[nodiscard]] Expected<ExitStatus> take_exit();
     void start_requests(StdioSetup setup);
 
     std::string_view on_output(Stream stream, std::string_view data) noexcept override;
@@ -73,8 +80,11 @@ private:
     void on_input_error(int error_number, bool reading) noexcept override;
     void on_input_end() noexcept override;
     void on_limit(Reason reason, Instant crossed_at) noexcept override;
+    [[nodiscard]] std::optional<Instant> began() noexcept override;
     void on_exit(int result) noexcept;
     void on_task_refused(int result) noexcept;
+    void on_keeper_news(int result) noexcept;
+    void on_keeper_exit(int result) noexcept;
     void on_gone_timer(int result) noexcept;
     void on_wall_timer(int result) noexcept;
     void on_end_timer(int result) noexcept;
@@ -120,6 +130,7 @@ private:
     std::optional<Error> error_{};
     std::uint64_t reason_pass_ = 0;  // in which pass it was set
     bool tree_killed_ = false;
+    bool keeper_gone_ = false;
     Nanoseconds gone_wait_{};
     std::string blocked_in_{};
 
@@ -133,6 +144,8 @@ private:
     Bound<Timer, Run, &Run::on_wall_timer> wall_timer_{*this};
     Bound<Timer, Run, &Run::on_end_timer> end_timer_{*this};
     Bound<Ready, Run, &Run::on_task_refused> task_watch_{*this};
+    Bound<Ready, Run, &Run::on_keeper_news> keeper_news_{*this};
+    Bound<Ready, Run, &Run::on_keeper_exit> keeper_exit_{*this};
     Bound<Timer, Run, &Run::on_gone_timer> gone_timer_{*this};
     Bound<Timer, Run, &Run::on_settle> settle_timer_{*this};
 };

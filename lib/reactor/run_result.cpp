@@ -12,7 +12,7 @@ RunResult Run::make_result() {
     RunResult result;
     result.sources.engine = engine_.name();
     result.unread = job_.input.source() == Input::Source::empty ? std::optional<Bytes>(0) : input_.take_unread();
-    if (child_) {
+    if (launched()) {
         add_exit(result);
     }
     result.reason = reason_;
@@ -30,9 +30,20 @@ RunResult Run::make_result() {
     return result;
 }
 
+Expected<ExitStatus> Run::take_exit() {
+    if (!tree_.kept()) {
+        return child_.reap();
+    }
+    // It is dead: its pidfd has said so.
+    if (auto reaped = tree_.keeper().reap(); !reaped) {
+        return reaped;
+    }
+    return tree_.told_exit();
+}
+
 void Run::add_exit(RunResult& result) {
     tree_.look_before_reaping();
-    const auto status = child_.reap();
+    const auto status = take_exit();
     if (!status) {
         fail(status.error());
         return;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "process/guard.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+namespace proctor::detail {
+
+Expected<Guard> Guard::start(Launcher& launcher, const std::string& program, int kill_file) {
+    int ends[2] = {-1, -1};
+    const bool made = ::pipe2(ends, O_CLOEXEC) == 0;
+    const UniqueFd guards(ends[0]);
+    Guard guard;
+    guard.lifeline_ = moved_above_stdio(UniqueFd(ends[1]));
+    if (!made || !guard.lifeline_) {
+        return failure(Stage::spawn, errno, "no descriptor is left for the guard",
+                       "raise the limit of open files (ulimit -n)");
+    }
+    guard.host_ = ::getpid();
+    auto child = launcher.launch_own({.path = program,
+                                      .words = {"proctor-keeper", "guard", std::to_string(guard.host_)},
+                                      .moves = {{guards.get(), 3}, {kill_file, 4}}});
+    if (!child) {
+        return tl::unexpected<Error>(std::move(child.error()));
+    }
+    guard.process_ = ChildProcess(child->pid, std::move(child->pidfd), false);
+    return guard;
+}
+
+Guard& Guard::operator=(Guard&& other) noexcept {
+    if (this != &other) {
+        stop();
+        host_ = other.host_;
+        process_ = std::exchange(other.process_, {});
+        lifeline_ = std::move(other.lifeline_);
+    }
+    return *this;
+}
+
+void Guard::stop() noexcept {
+    // Before its lifeline is closed, which it would take for our end.
+    if (process_ && ::getpid() == host_) {
+        process_.signal(SIGKILL);
+        (void)process_.reap();
+    }
+    process_ = {};
+    lifeline_.reset();
+}
+
+}  // namespace proctor::detail

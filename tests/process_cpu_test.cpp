@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+//
+// Processor time of a tree without a control group: what lives, what was seen before it died, what was waited for.
+#include <sys/resource.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+
+#include "accounting/process_cpu.hpp"
+#include "support.hpp"
+#include "watched_child.hpp"
+
+using namespace std::chrono_literals;
+using proctor::detail::CpuTimes;
+using proctor::detail::Nanoseconds;
+using proctor::detail::ProcDirectory;
+using proctor::detail::process_cpu;
+using proctor::detail::ProcessTable;
+using proctor::detail::ProcessTree;
+using proctor::detail::TreeCpu;
+using support::eventually;
+using support::WatchedChild;
+
+namespace {
+
+// What the kernel keeps in ticks is up to two of them less for each process that waited for others.
+constexpr auto tick_loss = 20ms;
+
+class Watch {
+public:
+    explicit Watch(pid_t root) : tree_(root) {}
+
+    CpuTimes look() {
+        table_.refresh(*proc_);
+        tree_.scan(table_);
+        const CpuTimes before = cpu_.used();
+        cpu_.update(tree_);
+        CHECK(cpu_.used().user >= before.user);
+        CHECK(cpu_.used().system >= before.system);
+        return cpu_.used();
+    }
+    [[nodiscard]] const ProcessTree& tree() const { return tree_; }
+    TreeCpu& cpu() { return cpu_; }
+
+private:
+    tl::expected<ProcDirectory, proctor::Error> proc_ = ProcDirectory::open();
+    ProcessTable table_{};
+    ProcessTree tree_;
+    TreeCpu cpu_{};
+};
+
+void kill_all_but_root(const ProcessTree& tree) {
+    for (const auto& member : tree.members()) {
+        if (member.pid != tree.root()) kill(member.pid, SIGKILL);
+    }
+}
+
+Nanoseconds to_time(timeval time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+}  // namespace
+
+TEST_CASE("the CPU clock of a process counts from its clone and goes on after its death until it is reaped") {
+    WatchedChild child("burn 30 then print r then await-end 0");
+    REQUIRE(child.await());
+    const auto used = process_cpu(child.pid());
+    REQUIRE(used);
+    CHECK(*used >= 30ms);
+    child.kill_group();
+    child.await_death();
+    const auto at_death = process_cpu(child.pid());
+    REQUIRE(at_death);
+    CHECK(*at_death >= *used);
+    const pid_t pid = child.pid();
+    const rusage usage = child.reap();
+    CHECK(to_time(usage.ru_utime) + to_time(usage.ru_stime) >= 30ms);
+    CHECK_FALSE(process_cpu(pid));
+}
+
+TEST_CASE("threads and living descendants are included") {
+    WatchedChild child(
+        "thread [ burn 40 then print r then await-end 0 ] then fork [ burn 30 then ready then await-end 0 ] then "
+        "print r then await-end 0");
+    REQUIRE(child.await(2));
+    Watch watch(child.pid());
+    CHECK(watch.look().total() >= 70ms);
+}
+
+TEST_CASE("what a process used that is gone stays in the sum, and what is used later comes to it") {
+    std::string words =
+        "fork [ burn 60 then ready then await-end 0 ] then print r then reap then await-byte 0 then burn 100 then "
+        "print s then pause";
+    SUBCASE("its parent has waited for it") {}
+    SUBCASE("its parent ignores SIGCHLD") { words = "ignore 17 then " + words; }
+    WatchedChild child(words);
+    REQUIRE(child.await());
+    Watch watch(child.pid());
+    const Nanoseconds seen = watch.look().total();
+    CHECK(seen >= 60ms);
+    kill_all_but_root(watch.tree());
+    CHECK(eventually([&] {
+        watch.look();
+        return watch.tree().members().size() == 1;
+    }));
+    CHECK(watch.look().total() >= seen);
+    child.tell();
+    REQUIRE(child.await());
+    CHECK(watch.look().total() >= 160ms);
+}
+
+TEST_CASE("the sum does not fall where two bounds are about different children of one parent") {
+    // One that came and went unseen, and was waited for; then one that was seen, and nobody waited for.
+    WatchedChild child(
+        "print r then await-byte 0 then fork [ burn 100 ] then reap then ignore 17 then fork [ burn 60 then ready then "
+        "await-end 0 ] then print s then pause");
+    REQUIRE(child.await());
+    Watch watch(child.pid());
+    watch.look();
+    child.tell();
+    REQUIRE(child.await());
+    const Nanoseconds both = watch.look().total();
+    CHECK(both >= 160ms - tick_loss);
+    kill_all_but_root(watch.tree());
+    CHECK(eventually([&] {
+        watch.look();
+        return watch.tree().members().size() == 1;
+    }));
+    CHECK(watch.look().total() >= both);
+}
+
+TEST_CASE("a process that came and went between two looks counts if its parent waited for it") {
+    WatchedChild child("print r then await-byte 0 then fork [ burn 100 ] then reap then print s then await-end 0");
+    REQUIRE(child.await());
+    Watch watch(child.pid());
+    watch.look();
+    child.tell();
+    REQUIRE(child.await());
+    CHECK(watch.look().total() >= 100ms - tick_loss);
+}
+
+TEST_CASE("nothing counts twice, whoever waited for whom and was seen or not, and the rusage gives the rest") {
+    // Three generations that burn, die and are waited for, with looks at every stage.
+    WatchedChild child(
+        "burn 20 then fork [ burn 20 then fork [ burn 20 then ready then await-byte 0 ] then ready then reap then "
+        "burn 40 then print s then await-byte 0 ] then print r then reap then print t then await-byte 0");
+    Watch watch(child.pid());
+    REQUIRE(child.await());
+    watch.look();
+    child.tell();
+    REQUIRE(child.await());
+    watch.look();
+    child.tell();
+    REQUIRE(child.await());
+    watch.look();
+    child.tell();
+    child.await_death();
+    const Nanoseconds at_end = watch.look().total();
+    const pid_t pid = child.pid();
+    const rusage usage = child.reap();
+    const CpuTimes truth{to_time(usage.ru_utime), to_time(usage.ru_stime)};
+    CHECK(truth.total() >= 80ms);
+    CHECK(at_end >= 80ms - 2 * tick_loss);
+    CHECK(at_end <= truth.total() + 1ms);  // microseconds of the rusage are rounded down
+    watch.cpu().take_rusage(pid, truth);
+    const Nanoseconds total = watch.cpu().used().total();
+    CHECK(total >= truth.total());
+    CHECK(total <= truth.total() + 1ms);
+}
+
+TEST_CASE("an orphan that goes stays in the sum") {
+    WatchedChild child(
+        "fork [ fork [ new-session then burn 40 then ready then await-orphaned then print o then await-end 0 ] then "
+        "ready then await-byte 0 ] then print r then reap then await-byte 0 then burn 100 then print s then "
+        "pause");
+    REQUIRE(child.await());
+    Watch watch(child.pid());
+    watch.look();
+    child.tell();
+    REQUIRE(child.await());
+    const Nanoseconds seen = watch.look().total();
+    CHECK(seen >= 40ms);
+    kill_all_but_root(watch.tree());
+    CHECK(eventually([&] {
+        watch.look();
+        return watch.tree().process_count() == 1;
+    }));
+    CHECK(watch.look().total() >= seen);
+    child.tell();
+    REQUIRE(child.await());
+    CHECK(watch.look().total() >= 140ms);
+}
+
+TEST_CASE("time in the kernel and time of the program are told apart") {
+    WatchedChild child("burn 200 then print r then await-end 0");
+    REQUIRE(child.await());
+    Watch watch(child.pid());
+    const CpuTimes used = watch.look();
+    CHECK(used.user.count() >= 0);
+    CHECK(used.system.count() >= 0);
+    CHECK(used.user + used.system == used.total());
+    CHECK(used.total() >= 200ms);
+}
