@@ -20,6 +20,7 @@ from suites import BuildFailure
 PROGRAMS = {
     "command_test": ["python3"],
     "program_test": ["cat"],
+    "real_limits_test": ["python3", "sleep"],
     "real_programs_test": ["python3", "cat", "sort", "sleep", "head", "yes"],
 }
 
