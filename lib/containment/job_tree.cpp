@@ -410,7 +410,7 @@ void JobTree::conclude(const ExitStatus& status, Bytes host_peak, Usage& usage, 
     if (most_processes_ > 0) {
         usage.proc = most_processes_;
         sources.proc = kind_ == Kind::cgroup ? "cgroup.procs" : "sampled";
-    } else if (kind_ == Kind::cgroup && group_->pids_peak() == 1) {
+    } else if (kind_ == Kind::cgroup && tools_.groups->controllers().pids && group_->pids_peak() == 1) {
         usage.proc = 1;
         sources.proc = "pids.peak";
     }
@@ -455,7 +455,7 @@ void JobTree::conclude_memory(const ExitStatus& status, Bytes host_peak, Usage& 
     if (looked_ && memory_->peak() > 0) {
         usage.mem_anon = memory_->peak();
     }
-    if (kind_ == Kind::cgroup) {
+    if (kind_ == Kind::cgroup && tools_.groups->controllers().memory) {
         if (const auto peak = group_->memory_peak()) {
             usage.mem = *peak;
             sources.mem = "memory.peak";

@@ -88,11 +88,13 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
     if (!pool) {
         const Error& why = pool.error();
         found.push_back(missing("cgroup", "jobs are held together by a keeper, or by their process group alone", why));
-        found.push_back(missing("cpu", "by CPU clocks and rusage; those that nobody waited for are lost", why));
         found.push_back(
-            missing("kill", "by the keeper; without one by process group, which a session of its own escapes", why));
-        found.push_back(missing("memory", "looked at every 2 to 250 ms; a short peak may pass", why));
-        found.push_back(missing("tasks", "a limit of tasks is not kept", why));
+            {"cpu", false, "by CPU clocks and rusage; those that nobody waited for are lost: no cgroup", ""});
+        found.push_back({"kill", false,
+                         "by the keeper; without one by process group, which a session of its own escapes: no cgroup",
+                         ""});
+        found.push_back({"memory", false, "looked at every 2 to 250 ms; a short peak may pass: no cgroup", ""});
+        found.push_back({"tasks", false, "a limit of tasks is not kept: no cgroup", ""});
         return;
     }
     const detail::Controllers controllers = (*pool)->controllers();
