@@ -111,7 +111,7 @@ void add_limits(CLI::App& app, RunRequest& request) {
         ->group(group);
     add_value(app, "--task-limit", parse_limit_count, [&](const auto& value) { limits.tasks = value; })
         ->type_name("N")
-        ->description("threads and processes at once; kept by the kernel,\nwith a cgroup that has the pids controller")
+        ->description("threads and processes at once, zombies too")
         ->group(group);
     add_value(app, "--require", parse_require, [&](const auto& value) { request.job.require = value; })
         ->type_name("LIST")

@@ -64,6 +64,18 @@ TEST_CASE("after the result nobody lives, whatever he did to escape") {
     }
 }
 
+TEST_CASE("a process whose first thread has ended dies with its job, too") {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        Job job = script("thread [ pause ] then end-thread");
+        job.limits.time = 100ms;
+        Witness witness(job);
+        const RunResult result = run_in(kind, job);
+        CHECK_MESSAGE(result.reason == proctor::Reason::time_limit, support::describe(result));
+        CHECK_FALSE(witness.anybody_left());
+    }
+}
+
 TEST_CASE("a bomb that forks as fast as it can is ended, and nothing of it is left") {
     for (const Containment kind : without_escape()) {
         CAPTURE(support::name_of(kind));

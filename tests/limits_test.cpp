@@ -104,6 +104,51 @@ TEST_CASE("memory: one that takes more than its limit is ended") {
     });
 }
 
+TEST_CASE("memory: looks at earlier jobs do not make a later one's late") {
+    in_each([](Containment kind) {
+        Reactor reactor = support::make_reactor({.containment = kind});
+        for (int i = 0; i < 4; ++i) {
+            reactor.submit(limited("spin", {.time = 300ms, .processes = 3}));
+        }
+        RunResult result;
+        reactor.submit(limited("touch-memory 209715200 then pause", {.time = 1min, .memory = 64_MiB}),
+                       [&](RunResult&& ended) { result = std::move(ended); });
+        REQUIRE(reactor.run());
+        check_ended_by(result, Reason::memory_limit);
+    });
+}
+
+TEST_CASE("memory: what the host holds is not the job's, though a starting child shares it") {
+    CHECK(support::in_host([]() -> std::string {
+              const std::vector<char> memory(std::size_t{100} << 20, 'x');
+              for (const Containment kind : support::containments()) {
+                  Reactor reactor = support::make_reactor({.max_running = 8, .containment = kind});
+                  int passed = 0;
+                  const int jobs = support::rounds(200);
+                  for (int i = 0; i < jobs; ++i) {
+                      reactor.submit(limited("exit 0", {.memory = 16_MiB}),
+                                     [&](RunResult&& result) { passed += result.passed() ? 1 : 0; });
+                  }
+                  HOST_CHECK(reactor.run());
+                  HOST_CHECK(passed == jobs);
+              }
+              HOST_CHECK(memory.back() == 'x');
+              return {};
+          }) == "");
+}
+
+TEST_CASE("tiny limits are the job's failure, whether it had begun or not") {
+    in_each([](Containment kind) {
+        for (const RunLimits& limits : {RunLimits{.cpu_time = 1ns}, RunLimits{.block = 1ns}, RunLimits{.memory = 1}}) {
+            // The kernel refuses to make a process at all in a group of no memory.
+            if (limits.memory && kind == Containment::cgroup) continue;
+            const RunResult result = run_in(kind, limited("pause", limits));
+            CHECK_MESSAGE(result.outcome == Outcome::fail, support::describe(result));
+            CHECK(result.reason.has_value());
+        }
+    });
+}
+
 TEST_CASE("memory: that of all processes counts together") {
     in_each([](Containment kind) {
         const char* const words =
@@ -167,19 +212,16 @@ TEST_CASE("processes: zombies are not counted") {
     });
 }
 
-TEST_CASE("tasks: a fork that the kernel refuses ends the run; without the controller that is told if it is required") {
-    std::string words;
-    for (int i = 0; i < 5; ++i) words += "fork [ ready then pause ] then ";
-    Job job = limited(words + "pause", {.time = 1min, .tasks = 4});
-    job.require.tasks = true;
-    const RunResult result = support::run_in(Containment::automatic, job);
-    if (result.error) {
-        CHECK(result.error->stage == Stage::cgroup);
-        CHECK_FALSE(result.error->cure.empty());
-        CHECK_FALSE(result.usage.has_value());
-        return support::skip("no pids controller");
-    }
-    CHECK(result.reason == Reason::process_limit);
+TEST_CASE("tasks: more than allowed end the run, whether the kernel refuses it or it is seen") {
+    in_each([](Containment kind) {
+        std::string words;
+        for (int i = 0; i < 3; ++i) words += "fork [ exit 0 ] then await-dead then ";
+        check_ended_by(run_in(kind, limited(words + "pause", {.time = 400ms, .tasks = 5})), Reason::time_limit);
+        for (int i = 0; i < 6; ++i) words += "fork [ ready then pause ] then ";
+        const RunResult result = run_in(kind, limited(words + "pause", {.time = 10s, .tasks = 5}));
+        CHECK_MESSAGE(result.reason == Reason::process_limit, support::describe(result));
+        CHECK(result.outcome == Outcome::fail);
+    });
 }
 
 TEST_CASE("blocked: one that does nothing is ended at its limit, and the words say what it waits for") {

@@ -29,8 +29,9 @@ struct RunLimits {
     /// Processes alive at once, zombies apart, the main one included; with `Job::shell`, the shell is not counted while
     /// it still is the shell. Looked at again and again.
     std::optional<int> processes{};
-    /// Threads and processes at once, zombies too: the kernel's pids.max, so it needs a cgroup with the pids
-    /// controller. A fork that is refused by it ends the run with process_limit.
+    /// Threads and processes at once, zombies too. Kept by the kernel (pids.max) where a cgroup has the pids
+    /// controller: a fork that is refused ends the run with process_limit. Else looked at again and again, and zombies
+    /// are not seen in a cgroup.
     std::optional<int> tasks{};
 };
 

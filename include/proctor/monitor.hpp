@@ -22,8 +22,7 @@ struct MonitorRecord;
 
 /// How a process that somebody else has started is watched.
 struct MonitorOptions {
-    /// Wall time counts from the call. `tasks` needs a cgroup of ours, into which no process is moved, so it is
-    /// refused.
+    /// Wall time counts from the call. No process is moved into a cgroup, so all but time is kept by looking.
     RunLimits limits{};
     /// As Job::mem_maps_filter.
     bool mem_maps_filter = true;

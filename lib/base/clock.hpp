@@ -25,4 +25,11 @@ inline Instant now() noexcept {
     return {std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec)};
 }
 
+/// Processor time of the calling thread: what its work costs, however long it had to wait for a processor.
+inline Nanoseconds own_processor_time() noexcept {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
+}
+
 }  // namespace proctor::detail

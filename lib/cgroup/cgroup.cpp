@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#include <csignal>
+#include <vector>
 
 #include <algorithm>
 #include <cerrno>
@@ -81,9 +84,43 @@ Expected<void> Cgroup::limit_memory(Bytes most) {
 
 Expected<void> Cgroup::limit_tasks(std::uint64_t most) { return limit("pids.max", most, controllers_->pids, "pids"); }
 
+Expected<void> Cgroup::open_for_watching() {
+    for (const File each : {File::events, File::cpu, File::processes}) {
+        if (file(each) < 0) {
+            return tl::unexpected<Error>(explain_failure(errno, path()));
+        }
+    }
+    return {};
+}
+
 bool Cgroup::kill() noexcept {
     once_ = true;
-    return write_at_once(directory(), "cgroup.kill", "1") == 0;
+    if (write_at_once(directory(), "cgroup.kill", "1") != 0) {
+        return false;
+    }
+    kill_leaderless();
+    return true;
+}
+
+// cgroup.kill signals each process through its first thread, and one whose first thread has ended while others live is
+// not reached by that. A number is signalled through a pidfd only if it is in the list before and after that was
+// opened, or it might have been given to somebody else.
+void Cgroup::kill_leaderless() noexcept {
+    std::vector<pid_t> before;
+    std::vector<pid_t> after;
+    if (!processes(before) || before.empty()) {
+        return;
+    }
+    std::vector<UniqueFd> descriptors;
+    for (const pid_t pid : before) {
+        descriptors.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    }
+    processes(after);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        if (descriptors[i] && std::find(after.begin(), after.end(), before[i]) != after.end()) {
+            ::syscall(SYS_pidfd_send_signal, descriptors[i].get(), SIGKILL, nullptr, 0);
+        }
+    }
 }
 
 bool Cgroup::freeze(bool on) noexcept { return write_at_once(directory(), "cgroup.freeze", on ? "1" : "0") == 0; }

@@ -50,6 +50,10 @@ public:
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
     [[nodiscard]] std::string path() const;
 
+    /// Opens what is read of every job, so that a lack of descriptors is told before the launch and not met while
+    /// limits have to be kept.
+    [[nodiscard]] Expected<void> open_for_watching();
+
     /// memory.max, which the kernel rounds down to whole pages; no swap; at an OOM the kernel kills all of the group.
     [[nodiscard]] Expected<void> limit_memory(Bytes most);
     /// pids.max: threads count, and zombies until they are reaped.
@@ -130,6 +134,7 @@ private:
     [[nodiscard]] std::optional<Bytes> read_bytes(File which) noexcept;
     [[nodiscard]] std::optional<GroupCpu> read_cpu() noexcept;
     [[nodiscard]] std::optional<bool> read_event(std::string_view key) noexcept;
+    void kill_leaderless() noexcept;
     bool read_ids(File which, std::vector<pid_t>& ids) noexcept;
     [[nodiscard]] Expected<void> limit(const char* file_name, std::uint64_t most, bool controller_is_there,
                                        const char* controller);

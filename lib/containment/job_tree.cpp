@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <limits>
 #include <utility>
 
 #include "accounting/describe_waits.hpp"
@@ -59,6 +60,9 @@ Expected<void> JobTree::take_group(const Job& job) {
         return tl::unexpected<Error>(std::move(group.error()));
     }
     group_ = *group;
+    if (auto opened = group_->open_for_watching(); !opened) {
+        return opened;
+    }
     if (job.limits.memory && controllers.memory) {
         if (auto limited = group_->limit_memory(*job.limits.memory); !limited) {
             return limited;
@@ -267,8 +271,9 @@ Nanoseconds JobTree::cpu() noexcept {
 int JobTree::threads() noexcept {
     if (kind_ == Kind::cgroup) {
         tools_.pids.clear();
-        group_->threads(tools_.pids);
-        tasks_ = static_cast<int>(tools_.pids.size());
+        // Where they cannot be counted every processor is taken to be in use: looked at too early is no harm.
+        const bool counted = group_->threads(tools_.pids);
+        tasks_ = counted ? static_cast<int>(tools_.pids.size()) : std::numeric_limits<int>::max();
     } else if (processes_) {
         tasks_ = processes_->task_count() - (kept() ? 1 : 0);
     }
@@ -300,6 +305,9 @@ TreeLook JobTree::look() noexcept {
         std::count_if(processes.begin(), processes.end(), [](const Process& process) { return !process.stat.dead(); });
     look.processes = std::max(static_cast<int>(living) - shells(), 0);
     most_processes_ = std::max(most_processes_, look.processes);
+    for (const Process& process : processes) {
+        look.tasks += std::max(process.stat.threads, 1);
+    }
     memory_->look(*tools_.proc, processes);
     look.memory = memory_->held();
     look.over_memory = memory_->over_limit();
@@ -391,6 +399,15 @@ void JobTree::kill(bool main_lives) noexcept {
     constexpr int rounds = 3;  // what is forked during a walk is found in the next
     for (int round = 0; round < rounds; ++round) {
         signal(SIGKILL);
+    }
+}
+
+void JobTree::kill_seen() noexcept {
+    if (!tools_.proc || !processes_) {
+        return;
+    }
+    for (const Process& process : processes_->members()) {
+        signal_if_same(*tools_.proc, process, SIGKILL);
     }
 }
 

@@ -27,6 +27,7 @@ struct TreeLook {
     std::optional<Bytes> memory{};  ///< held now; none where /proc cannot be read
     bool over_memory = false;       ///< more than the limit, and confirmed by counting shared pages once
     int processes = 0;              ///< alive now, the shell of Job::shell apart
+    int tasks = 0;                  ///< threads, and dead processes that nobody has waited for
 };
 
 /// The processes of one job and what holds them together: a cgroup, or what /proc and the process group tell. All
@@ -47,6 +48,8 @@ public:
     [[nodiscard]] int birthplace() const noexcept { return group_ != nullptr ? group_->directory() : -1; }
     /// Whether the kernel keeps the memory limit, so that its killer may come at any moment from the birth on.
     [[nodiscard]] bool memory_by_kernel() const noexcept { return memory_by_kernel_; }
+    /// The same of the limit of tasks.
+    [[nodiscard]] bool tasks_by_kernel() const noexcept { return tasks_by_kernel_; }
     /// The main process has been cloned.
     void begin(const ChildProcess& child) noexcept;
     /// Whether the job is to be launched in a keeper: there is no group for it.
@@ -91,6 +94,8 @@ public:
     /// SIGKILL to every process; they die a little later. While the main process lives, those who have left its group
     /// are found below it.
     void kill(bool main_lives) noexcept;
+    /// SIGKILL to those that were seen by looks: the keeper is gone, and its orphans went to somebody else.
+    void kill_seen() noexcept;
     /// Whether anybody of the tree lives, the main process apart once it is a zombie; none where that is not known.
     [[nodiscard]] std::optional<bool> populated() noexcept;
 

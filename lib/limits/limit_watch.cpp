@@ -37,7 +37,8 @@ void LimitWatch::start(const WatchPlan& plan) {
         window_.start(started_, *plan_.limits.block);
         engine_.start(block_timer_, started_ + *plan_.limits.block / BlockWindow::dense);
     }
-    const bool by_looking = plan_.limits.processes || (plan_.limits.memory && !plan_.memory_by_kernel);
+    const bool by_looking = plan_.limits.processes || (plan_.limits.memory && !plan_.memory_by_kernel) ||
+                            (plan_.limits.tasks && !plan_.tasks_by_kernel);
     if (by_looking || plan_.sample) {
         look_wish_ = next_look({});
         sampler_.start(look_timer_, look_wish_);
@@ -58,6 +59,9 @@ void LimitWatch::strike(Reason reason, Instant crossed_at) noexcept {
 void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
     const Nanoseconds limit = *plan_.limits.cpu_time;
     const Instant time = now();
+    if (!owner_.began()) {
+        return engine_.start(cpu_timer_, time + shortest_cpu_wait);
+    }
     const Nanoseconds used = tree_.cpu();
     if (used > limit) {
         return strike(Reason::cpu_limit, time);
@@ -73,9 +77,8 @@ void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
 
 void LimitWatch::on_block_timer(int /*result*/) noexcept {
     const Instant time = now();
-    if (const auto began = owner_.began()) {
-        window_.note_progress(*began);
-    }
+    const auto began = owner_.began();
+    window_.note_progress(began.value_or(time));
     const BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
     if (verdict.blocked) {
         return strike(Reason::block_limit, time);
@@ -84,19 +87,22 @@ void LimitWatch::on_block_timer(int /*result*/) noexcept {
 }
 
 void LimitWatch::on_look(int /*result*/) noexcept {
+    if (!owner_.began()) {
+        return look_again(shortest_look);  // it has the host's memory still
+    }
+    const Nanoseconds before = own_processor_time();
     const Instant time = now();
     const Nanoseconds used = tree_.cpu();
     if (used == look_cpu_) {
-        look_again(std::min(look_wish_ * 2, longest_look));
-        sampler_.charge(now() - time);
-        return;
+        sampler_.charge(own_processor_time() - before);
+        return look_again(std::min(look_wish_ * 2, longest_look));
     }
     look_cpu_ = used;
     const TreeLook look = tree_.look();
     ++looks_;
     last_look_ = time;
     const std::optional<Reason> reason = crossed_by_look(look);
-    sampler_.charge(now() - time);
+    sampler_.charge(own_processor_time() - before);
     if (reason) {
         return strike(*reason, time);
     }
@@ -110,6 +116,9 @@ std::optional<Reason> LimitWatch::crossed_by_look(const TreeLook& look) noexcept
     if (plan_.limits.processes && look.processes > *plan_.limits.processes) {
         return Reason::process_limit;
     }
+    if (plan_.limits.tasks && !plan_.tasks_by_kernel && look.tasks > *plan_.limits.tasks) {
+        return Reason::process_limit;
+    }
     return std::nullopt;
 }
 
@@ -120,9 +129,14 @@ Nanoseconds LimitWatch::next_look(const TreeLook& look) const noexcept {
         const double seconds = static_cast<double>(left) / static_cast<double>(memory_per_second);
         wish = std::min(wish, std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(seconds)));
     }
+    const auto in_time = [&](int left) {
+        wish = std::min<Nanoseconds>(wish, std::chrono::seconds(std::max(left, 0)) / processes_per_second);
+    };
     if (plan_.limits.processes) {
-        const int left = std::max(*plan_.limits.processes - look.processes, 0);
-        wish = std::min<Nanoseconds>(wish, std::chrono::seconds(left) / processes_per_second);
+        in_time(*plan_.limits.processes - look.processes);
+    }
+    if (plan_.limits.tasks && !plan_.tasks_by_kernel) {
+        in_time(*plan_.limits.tasks - look.tasks);
     }
     return std::max(wish, shortest_look);
 }

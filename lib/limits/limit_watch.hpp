@@ -31,6 +31,7 @@ struct WatchPlan {
     RunLimits limits{};
     bool sample = true;             ///< look at memory and processes also without a limit on them
     bool memory_by_kernel = false;  ///< memory.max stands: nothing has to be looked for
+    bool tasks_by_kernel = false;   ///< the same of pids.max
     unsigned processors = 1;        ///< that the tree may run on
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 
 namespace proctor::detail {
 
@@ -16,7 +17,7 @@ constexpr Nanoseconds slack = std::chrono::microseconds(500);
 // How long the cost is summed up before the intervals are changed.
 constexpr Nanoseconds accounting_period = std::chrono::milliseconds(100);
 
-constexpr int longest_stretch = 1024;
+constexpr int longest_stretch = 64;
 
 }  // namespace
 
@@ -35,6 +36,7 @@ void Sampler::start(Timer& look, Nanoseconds wish) {
     if (!period_start_) {
         period_start_ = time;
     }
+    balance(time);
     const Nanoseconds interval = wish * stretch_;
     const Nanoseconds due = time.since_boot + interval;
     looks_.start(look, Instant{(due + slack - Nanoseconds(1)) / slack * slack});
@@ -43,17 +45,18 @@ void Sampler::start(Timer& look, Nanoseconds wish) {
 
 void Sampler::charge(Nanoseconds cost) noexcept { spent_ += cost; }
 
-// Stretches where more than the share was spent, and relaxes where less than a quarter of it was.
+// What was spent at this stretch tells at which one the share would have been kept. A time without looks brings it back
+// to one.
 void Sampler::balance(Instant time) noexcept {
     const Nanoseconds period = time - *period_start_;
     if (period < accounting_period) {
         return;
     }
     const Nanoseconds allowed = period / budget_share;
-    if (spent_ > allowed) {
-        stretch_ = std::min(stretch_ * 2, longest_stretch);
-    } else if (spent_ < allowed / 4) {
-        stretch_ = std::max(stretch_ / 2, 1);
+    const auto wanted = stretch_ * (spent_ / allowed + 1);
+    stretch_ = spent_ * stretch_ <= allowed ? 1 : static_cast<int>(std::min<std::int64_t>(wanted, longest_stretch));
+    if (spent_ <= allowed && stretch_ > 1) {
+        stretch_ = std::max(static_cast<int>(stretch_ * spent_ / allowed) + 1, 1);
     }
     spent_ = {};
     period_start_ = time;

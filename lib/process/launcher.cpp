@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 #include <utility>
 
 #include "process/child_process.hpp"
@@ -101,16 +102,45 @@ Expected<std::pair<UniqueFd, UniqueFd>> make_control() {
     return std::pair(std::move(ours), std::move(keepers));
 }
 
+/// A file in memory is a file to RLIMIT_FSIZE: the write fails, and a signal would end the host.
+class FileSizeSignalTaken {
+public:
+    FileSizeSignalTaken() noexcept {
+        sigemptyset(&only_);
+        sigaddset(&only_, SIGXFSZ);
+        ::pthread_sigmask(SIG_BLOCK, &only_, &before_);
+    }
+    FileSizeSignalTaken(const FileSizeSignalTaken&) = delete;
+    FileSizeSignalTaken& operator=(const FileSizeSignalTaken&) = delete;
+    ~FileSizeSignalTaken() {
+        constexpr timespec at_once{};
+        if (failed_) {
+            ::sigtimedwait(&only_, nullptr, &at_once);
+        }
+        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+    void note_failure() noexcept { failed_ = true; }
+
+private:
+    sigset_t only_{};
+    sigset_t before_{};
+    bool failed_ = false;
+};
+
 Expected<UniqueFd> make_plan_file(const std::vector<char>& plan) {
     UniqueFd file(::memfd_create("proctor-plan", MFD_CLOEXEC));
     if (!file) {
         return failure(Stage::spawn, errno, "no file in memory can be made for the keeper's plan",
                        "free memory, run fewer at once, or raise the limit of open files (ulimit -n)");
     }
+    FileSizeSignalTaken signal;
     for (std::size_t at = 0; at < plan.size();) {
         const ssize_t written = ::write(file.get(), plan.data() + at, plan.size() - at);
         if (written < 0 && errno != EINTR) {
-            return failure(Stage::spawn, errno, "the keeper's plan cannot be written", "free memory");
+            const int error_number = errno;
+            signal.note_failure();
+            return failure(Stage::spawn, error_number, "the keeper's plan cannot be written",
+                           error_number == EFBIG ? "raise the host's limit of file sizes (ulimit -f)" : "free memory");
         }
         at += written > 0 ? static_cast<std::size_t>(written) : 0;
     }

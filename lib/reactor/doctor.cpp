@@ -94,7 +94,7 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
                          "by the keeper; without one by process group, which a session of its own escapes: no cgroup",
                          ""});
         found.push_back({"memory", false, "looked at every 2 to 250 ms; a short peak may pass: no cgroup", ""});
-        found.push_back({"tasks", false, "a limit of tasks is not kept: no cgroup", ""});
+        found.push_back({"tasks", false, "looked at every 2 to 250 ms: no cgroup", ""});
         return;
     }
     const detail::Controllers controllers = (*pool)->controllers();
@@ -114,7 +114,7 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
                                         : "looked at every 2 to 250 ms; a short peak may pass: no memory controller",
                      controllers.memory ? "" : cure});
     found.push_back({"tasks", controllers.pids,
-                     controllers.pids ? "pids.max" : "a limit of tasks is not kept: no pids controller",
+                     controllers.pids ? "pids.max" : "looked at every 2 to 250 ms: no pids controller",
                      controllers.pids ? "" : cure});
 }
 

@@ -35,7 +35,7 @@ void Monitor::begin() {
     if (options_.limits.time) {
         engine_.start(wall_timer_, started_at_ + *options_.limits.time);
     }
-    watch_.start({options_.limits, true, false, core_.processors()});
+    watch_.start({options_.limits, true, false, false, core_.processors()});
 }
 
 void Monitor::on_limit(Reason reason, Instant crossed_at) noexcept {
@@ -158,6 +158,9 @@ void Monitor::on_settle(int /*result*/) noexcept {
 
 bool Monitor::abandon() noexcept {
     on_end_ = {};
+    if (signalled_at_ && !exited_at_) {
+        tree_.kill(true);  // it was being asked by SIGTERM
+    }
     watch_.stop();
     engine_.cancel(wall_timer_);
     engine_.cancel(kill_timer_);

@@ -112,7 +112,7 @@ Expected<void> ReactorCore::find_tools() {
     }
     switch (options_.containment) {
         case Containment::automatic: {
-            auto keeper = find_keeper(options_.keeper);
+            auto keeper = find_usable_keeper();
             if (auto made = make_groups(); !made) {
                 tools_.no_groups = std::move(made.error());
             }
@@ -123,7 +123,7 @@ Expected<void> ReactorCore::find_tools() {
         }
         case Containment::cgroup: return make_groups();
         case Containment::keeper: {
-            auto keeper = find_keeper(options_.keeper);
+            auto keeper = find_usable_keeper();
             if (!keeper) {
                 return tl::unexpected<Error>(std::move(keeper.error()));
             }
@@ -133,6 +133,15 @@ Expected<void> ReactorCore::find_tools() {
         case Containment::tree: return {};
     }
     return {};
+}
+
+// It finds the orphans that it has to kill in /proc.
+Expected<std::string> ReactorCore::find_usable_keeper() const {
+    if (!tools_.proc) {
+        return failure(Stage::setup, ENOENT, "without /proc a keeper cannot find the processes of its job",
+                       "mount /proc, or let the containment be cgroup or tree");
+    }
+    return find_keeper(options_.keeper);
 }
 
 Expected<void> ReactorCore::make_groups() {
@@ -388,15 +397,14 @@ Expected<Watch> ReactorCore::watch(int descriptor, std::function<void()> on_read
 
 namespace {
 
-// Of a process by its pidfd; none if it is gone, or this is no pidfd.
+// Of a process by its pidfd: -1 if it is gone, and none if this is no pidfd.
 std::optional<pid_t> pid_of(int pidfd) {
     const std::string text = read_all(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str());
     const std::size_t at = text.find("\nPid:\t");
     if (at == std::string::npos) {
         return std::nullopt;
     }
-    const int pid = std::atoi(text.c_str() + at + 6);
-    return pid > 0 ? std::optional<pid_t>(pid) : std::nullopt;
+    return std::atoi(text.c_str() + at + 6);
 }
 
 tl::unexpected<Error> cannot_monitor(int pid, int error_number) {
@@ -424,18 +432,13 @@ Expected<MonitorHandle> ReactorCore::monitor(int pid, int pidfd, const MonitorOp
     if (auto wrong = check_limits(options.limits, options.kill_after)) {
         return tl::unexpected<Error>(std::move(*wrong));
     }
-    if (options.limits.tasks) {
-        return failure(Stage::setup, EINVAL,
-                       "a limit of tasks cannot be kept for a process that is not moved into a group",
-                       "limit its processes");
-    }
     UniqueFd own(pidfd >= 0 ? ::fcntl(pidfd, F_DUPFD_CLOEXEC, 0) : static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!own) {
         return cannot_monitor(pid, errno);
     }
     const std::optional<pid_t> known = pidfd >= 0 ? pid_of(pidfd) : std::optional<pid_t>(pid);
-    if (!known) {
-        return cannot_monitor(pid, pidfd >= 0 ? EINVAL : ESRCH);
+    if (!known || *known <= 0) {
+        return cannot_monitor(pid, known ? ESRCH : EINVAL);
     }
     ChildProcess child(*known, std::move(own), kernel_.signal_group_by_pidfd);
     if (const int status = child.signal(0); status < 0) {

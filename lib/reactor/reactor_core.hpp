@@ -104,6 +104,7 @@ private:
     [[nodiscard]] Expected<void> pass(Nanoseconds timeout);
     [[nodiscard]] Expected<void> find_tools();
     [[nodiscard]] Expected<void> make_groups();
+    [[nodiscard]] Expected<std::string> find_usable_keeper() const;
     void start_guard();
     void on_tidy_timer(int result) noexcept;
     void tidy_soon(Nanoseconds wait) noexcept;

@@ -17,6 +17,9 @@ namespace {
 // (a dead network file system, a frozen group) lasts so long.
 constexpr Nanoseconds longest_start = std::chrono::seconds(10);
 
+// How often a start that lasts longer than the time limit is looked at.
+constexpr Nanoseconds start_poll = std::chrono::milliseconds(10);
+
 // How long those that were killed may take to die before that is told as a failure of ours.
 constexpr Nanoseconds longest_death = std::chrono::seconds(10);
 constexpr Nanoseconds shortest_gone_wait = std::chrono::microseconds(50);
@@ -144,7 +147,7 @@ Expected<void> Run::launch_kept(StdioSetup& setup) {
 }
 
 void Run::watch_limits() {
-    watch_.start({job_.limits, job_.sample, tree_.memory_by_kernel(),
+    watch_.start({job_.limits, job_.sample, tree_.memory_by_kernel(), tree_.tasks_by_kernel(),
                   job_.affinity.empty() ? core_.processors() : static_cast<unsigned>(job_.affinity.size())});
     if (job_.limits.tasks && tree_.task_events() >= 0) {
         task_watch_.fd = tree_.task_events();
@@ -199,7 +202,14 @@ bool Run::collect_launch() {
         strike(Reason::memory_limit, Nanoseconds::zero());  // it needed more to begin than it may have
     } else if (auto failed = slot_->child_error(job_)) {
         zero_.reset();
-        fail(std::move(*failed));
+        if (failed->stage == Stage::start && tree_.kind() == JobTree::Kind::cgroup && !signalled_at_) {
+            failed->cure +=
+                "; or start the host in a new cgroup: if its own was ever killed (cgroup.kill), Linux 6.14 "
+                "and newer kill whoever is born from it into another";
+        }
+        if (!reason_) {
+            fail(std::move(*failed));
+        }
     } else if (state_ == JobState::starting) {
         state_ = JobState::running;
     }
@@ -311,7 +321,10 @@ void Run::judge_at_exit() noexcept {
 void Run::on_wall_timer(int /*result*/) noexcept {
     if (!collect_launch()) {
         if (now() - *cloned_at_ < longest_start) {
-            engine_.start(wall_timer_, now() + std::min(*job_.limits.time, longest_start));
+            if (tree_.kept()) {
+                (void)tree_.keeper().signal(SIGCONT);  // a job of the same user may have stopped it before it told
+            }
+            engine_.start(wall_timer_, now() + std::min(*job_.limits.time, start_poll));
             return;
         }
         fail({Stage::start, ETIMEDOUT, "the new process did not come to run its program within 10 s",
@@ -388,6 +401,7 @@ void Run::on_keeper_exit(int /*result*/) noexcept {
         fail({Stage::wait, 0, "the job's keeper was killed, and with it the knowledge of how the program ended",
               "run programs as a user of their own (Job::user), who cannot signal the keeper"});
         child_.signal_group(SIGKILL);
+        tree_.kill_seen();
     }
     if (!child_ && !exited_at_) {
         main_died();  // nothing else will tell

@@ -38,6 +38,9 @@ Expected<ExitStatus> Run::take_exit() {
     if (auto reaped = tree_.keeper().reap(); !reaped) {
         return reaped;
     }
+    if (!tree_.told(keeper_main_ended)) {
+        return failure(Stage::wait, 0, "the job's keeper did not tell how the program ended");
+    }
     return tree_.told_exit();
 }
 
