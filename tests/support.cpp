@@ -30,6 +30,12 @@ constexpr int patience_ms = 60'000;
 
 unsigned skips = 0;
 
+// Where the tests have been moved, as into the virtual machine, it is not where the build left it.
+std::string keeper_of(const proctor::ReactorOptions& options) {
+    const char* const built = std::getenv("PROCTOR_KEEPER");
+    return options.keeper.empty() && built != nullptr ? built : options.keeper;
+}
+
 [[noreturn]] void give_up(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
 
 std::string excerpt(const std::string& text) {
@@ -105,7 +111,7 @@ const std::vector<proctor::Containment>& containments() {
         std::vector<proctor::Containment> kinds;
         for (const auto kind :
              {proctor::Containment::cgroup, proctor::Containment::keeper, proctor::Containment::tree}) {
-            if (const auto reactor = proctor::Reactor::create({.containment = kind})) {
+            if (const auto reactor = proctor::Reactor::create({.containment = kind, .keeper = keeper_of({})})) {
                 kinds.push_back(kind);
             } else {
                 skip(std::string(name_of(kind)) + ": " + reactor.error().message);
@@ -354,7 +360,9 @@ std::string in_host(const std::function<std::string()>& host) {
 }
 
 proctor::Reactor make_reactor(const proctor::ReactorOptions& options) {
-    auto reactor = proctor::Reactor::create(options);
+    proctor::ReactorOptions all = options;
+    all.keeper = keeper_of(all);
+    auto reactor = proctor::Reactor::create(all);
     if (!reactor) {
         std::ostringstream text;
         text << reactor.error();
