@@ -42,7 +42,7 @@ double milliseconds(nanoseconds time) { return static_cast<double>(time.count())
 double quantile(std::vector<double> values, double at) {
     if (values.empty()) return NAN;
     std::sort(values.begin(), values.end());
-    return values[static_cast<std::size_t>(at * static_cast<double>(values.size() - 1) + 0.5)];
+    return values[static_cast<std::size_t>(std::lround(at * static_cast<double>(values.size() - 1)))];
 }
 
 const char* name_of(Containment kind) {
@@ -172,6 +172,7 @@ void report_wall() {
         for (const Company& company : companies) {
             Reactor reactor = make_reactor(kind, 600);
             std::vector<proctor::JobHandle> others;
+            others.reserve(static_cast<std::size_t>(company.count));
             for (int i = 0; i < company.count; ++i) others.push_back(reactor.submit(busy(company.words)));
             std::vector<double> late;
             int left = 200;

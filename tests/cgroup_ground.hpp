@@ -112,6 +112,7 @@ public:
         std::vector<std::string> arguments{support::child()};
         for (std::string word; in >> word;) arguments.push_back(word);
         std::vector<char*> pointers;
+        pointers.reserve(arguments.size() + 1);
         for (std::string& argument : arguments) pointers.push_back(argument.data());
         pointers.push_back(nullptr);
         clone_args clone{};

@@ -26,8 +26,7 @@ namespace {
 const std::vector<std::string> fugitives = {
     "fork [ new-session then ready then pause ] then exit 0",
     "fork [ fork [ new-session then ready then pause ] then ready ] then exit 0",
-    "fork [ new-session then fork [ ignore 1 then ignore 15 then ready then pause ] then ready then exit 0 ] then exit "
-    "0",
+    "fork [ new-session then fork [ ignore 1 then ignore 15 then ready then pause ] then ready ] then exit 0",
     "fork [ new-session then ready then raise 19 ] then exit 0",
     "fork [ new-session then ignore 15 then ready then pause ] then exit 0",
     "fork [ new-session then ready then pause ] then pause",

@@ -144,7 +144,7 @@ void check_nothing_leaks(const std::function<void(Reactor&)>& submit_some) {
         for (int i = 0; i < 20; ++i) submit_some(reactor);
         REQUIRE(reactor.run());
         // A pool keeps groups for as many jobs as have run at once, with three descriptors each.
-        CHECK(support::open_descriptors().size() <= after_first.size() + 3 * most_running);
+        CHECK(support::open_descriptors().size() <= after_first.size() + std::size_t{3} * most_running);
         CHECK_FALSE(support::has_children());
     }
     CHECK(support::open_descriptors() == descriptors);

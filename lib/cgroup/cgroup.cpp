@@ -112,6 +112,7 @@ void Cgroup::kill_leaderless() noexcept {
         return;
     }
     std::vector<UniqueFd> descriptors;
+    descriptors.reserve(before.size());
     for (const pid_t pid : before) {
         descriptors.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     }
