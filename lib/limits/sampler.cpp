@@ -53,11 +53,7 @@ void Sampler::balance(Instant time) noexcept {
         return;
     }
     const Nanoseconds allowed = period / budget_share;
-    const auto wanted = stretch_ * (spent_ / allowed + 1);
-    stretch_ = spent_ * stretch_ <= allowed ? 1 : static_cast<int>(std::min<std::int64_t>(wanted, longest_stretch));
-    if (spent_ <= allowed && stretch_ > 1) {
-        stretch_ = std::max(static_cast<int>(stretch_ * spent_ / allowed) + 1, 1);
-    }
+    stretch_ = static_cast<int>(std::min<std::int64_t>(stretch_ * spent_ / allowed + 1, longest_stretch));
     spent_ = {};
     period_start_ = time;
 }

@@ -26,10 +26,6 @@ constexpr unsigned requests_per_run = 8;
 
 constexpr unsigned most_running = 16'000;
 
-// Between two rounds of tidying groups; and where processes have to die first.
-constexpr Nanoseconds tidy_pause = std::chrono::milliseconds(1);
-constexpr Nanoseconds tidy_pause_in_vain = std::chrono::milliseconds(20);
-
 std::uint64_t make_id(std::uint32_t index, std::uint32_t generation) noexcept {
     return std::uint64_t{generation} << 32 | index;
 }
@@ -101,88 +97,6 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
     return core;
 }
 
-Expected<void> ReactorCore::find_tools() {
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    // Fails on machines of more than 1024 processors, where any great number does.
-    processors_ = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? static_cast<unsigned>(CPU_COUNT(&allowed))
-                                                                        : CPU_SETSIZE;
-    if (auto proc = ProcDirectory::open()) {
-        tools_.proc.emplace(std::move(*proc));
-    }
-    switch (options_.containment) {
-        case Containment::automatic: {
-            auto keeper = find_usable_keeper();
-            if (auto made = make_groups(); !made) {
-                tools_.no_groups = std::move(made.error());
-            }
-            if (keeper && tools_.groups == nullptr) {
-                tools_.keeper = std::move(*keeper);
-            }
-            return {};
-        }
-        case Containment::cgroup: return make_groups();
-        case Containment::keeper: {
-            auto keeper = find_usable_keeper();
-            if (!keeper) {
-                return tl::unexpected<Error>(std::move(keeper.error()));
-            }
-            tools_.keeper = std::move(*keeper);
-            return {};
-        }
-        case Containment::tree: return {};
-    }
-    return {};
-}
-
-// It finds the orphans that it has to kill in /proc.
-Expected<std::string> ReactorCore::find_usable_keeper() const {
-    if (!tools_.proc) {
-        return failure(Stage::setup, ENOENT, "without /proc a keeper cannot find the processes of its job",
-                       "mount /proc, or let the containment be cgroup or tree");
-    }
-    return find_keeper(options_.keeper);
-}
-
-Expected<void> ReactorCore::make_groups() {
-    auto place = find_place(options_.cgroup.empty() ? std::nullopt : std::optional(options_.cgroup));
-    if (!place) {
-        return tl::unexpected<Error>(std::move(place.error()));
-    }
-    auto pool = CgroupPool::create(std::move(*place), options_.max_running);
-    if (!pool) {
-        return tl::unexpected<Error>(std::move(pool.error()));
-    }
-    tools_.groups = std::move(*pool);
-    if (options_.guard) {
-        start_guard();
-    }
-    return {};
-}
-
-// Without the program, or a descriptor for it, jobs outlive a host that is killed: told by examine(), and no reason to
-// run nothing.
-void ReactorCore::start_guard() {
-    const auto program = find_keeper(options_.keeper);
-    if (!program) {
-        return;
-    }
-    if (auto guard = Guard::start(launcher_, *program, tools_.groups->kill_file())) {
-        guard_ = std::move(*guard);
-    }
-}
-
-// Away from launches and results: a group made or removed costs as much as a process.
-void ReactorCore::tidy_soon(Nanoseconds wait) noexcept {
-    if (tools_.groups != nullptr && !retired_ && !tidy_timer_.armed() && tools_.groups->needs_tidying()) {
-        engine_->start(tidy_timer_, now() + wait);
-    }
-}
-
-void ReactorCore::on_tidy_timer(int /*result*/) noexcept {
-    tidy_soon(tools_.groups->tidy() ? tidy_pause : tidy_pause_in_vain);
-}
-
 ReactorCore::~ReactorCore() = default;
 
 // Such a copy shares the ring's memory with the host, so it must not even prepare a request.
@@ -236,7 +150,7 @@ void ReactorCore::recycle(Run& run, bool was_running) {
     if (was_running) {
         --running_;
         launch_waiting();
-        tidy_soon(tidy_pause);
+        tidy_soon(false);
     } else if (queue_.size() > 2 * live_ + 64) {
         // Jobs that were cancelled before their turn leave their ids behind.
         std::erase_if(queue_, [&](std::uint64_t id) { return find(id) == nullptr; });

@@ -107,7 +107,8 @@ private:
     [[nodiscard]] Expected<std::string> find_usable_keeper() const;
     void start_guard();
     void on_tidy_timer(int result) noexcept;
-    void tidy_soon(Nanoseconds wait) noexcept;
+    /// `in_vain`: the last round got nothing done, as processes have to die first.
+    void tidy_soon(bool in_vain) noexcept;
     void launch_waiting();
     void collect_starting();
     void shut_down() noexcept;

@@ -92,7 +92,7 @@ private:
 
     void record(Stream stream, std::string_view data, Instant time, std::string_view* kept);
     void watch_limits();
-    void strike(Reason reason, Nanoseconds crossed_at) noexcept;
+    void strike(Reason reason, Instant crossed_at) noexcept;
     [[nodiscard]] Reason prefer(Reason reason) noexcept;
     void terminate() noexcept;
     void fail(Error error) noexcept;
@@ -125,7 +125,7 @@ private:
     std::optional<Instant> zero_{};  // the child's stamp, once it has left our address space
     std::optional<Instant> exited_at_{};
     std::optional<Instant> signalled_at_{};
-    std::optional<Nanoseconds> crossed_at_{};
+    std::optional<Instant> crossed_at_{};
     std::optional<Reason> reason_{};
     std::optional<Error> error_{};
     std::uint64_t reason_pass_ = 0;  // in which pass it was set

@@ -20,7 +20,7 @@ RunResult Run::make_result() {
         const auto relative = [&](std::optional<Instant> time) -> std::optional<Nanoseconds> {
             return time ? std::optional(since_zero(*time)) : std::nullopt;
         };
-        result.limit_events = {crossed_at_, relative(signalled_at_), since_zero(now())};
+        result.limit_events = {relative(crossed_at_), relative(signalled_at_), since_zero(now())};
     }
     result.error = error_;
     const bool clean = result.exit_code == 0 && !reason_;
