@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // Processor time of a tree without a control group: what lives, what was seen before it died, what was waited for.
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <chrono>
 #include <csignal>
 #include <string>
+#include <thread>
 
 #include "accounting/process_cpu.hpp"
 #include "support.hpp"
 #include "watched_child.hpp"
 
 using namespace std::chrono_literals;
+using proctor::detail::account_running;
 using proctor::detail::CpuTimes;
 using proctor::detail::Nanoseconds;
 using proctor::detail::ProcDirectory;
@@ -77,6 +80,53 @@ TEST_CASE("the CPU clock of a process counts from its clone and goes on after it
     const rusage usage = child.reap();
     CHECK(to_time(usage.ru_utime) + to_time(usage.ru_stime) >= 30ms);
     CHECK_FALSE(process_cpu(pid));
+}
+
+TEST_CASE("what a running process uses is told at once when asked for, and not at the next tick") {
+    WatchedChild child("print r then spin");
+    REQUIRE(child.await());
+    // Half the shortest tick apart (1 ms, 4 ms as a rule), so without it most looks find nothing new. It need not run
+    // all the time, nor do we.
+    constexpr int wanted = 20;
+    constexpr int tries = 20'000;
+    int moved = 0;
+    Nanoseconds last{};
+    for (int i = 0; i < tries && moved < wanted; ++i) {
+        const auto until = std::chrono::steady_clock::now() + 500us;
+        while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+        account_running(child.pid());
+        const Nanoseconds used = process_cpu(child.pid()).value_or(Nanoseconds{});
+        moved = used > last ? moved + 1 : 0;
+        last = used;
+    }
+    CHECK(moved == wanted);
+    CHECK(sched_getscheduler(child.pid()) == SCHED_OTHER);
+}
+
+TEST_CASE("a program that chose its own policy or nice value keeps it") {
+    WatchedChild child("print r then spin");
+    REQUIRE(child.await());
+    const sched_param parameters{};
+    SUBCASE("batch") {
+        REQUIRE(sched_setscheduler(child.pid(), SCHED_BATCH, &parameters) == 0);
+        account_running(child.pid());
+        CHECK(sched_getscheduler(child.pid()) == SCHED_BATCH);
+    }
+    SUBCASE("idle") {
+        REQUIRE(sched_setscheduler(child.pid(), SCHED_IDLE, &parameters) == 0);
+        account_running(child.pid());
+        CHECK(sched_getscheduler(child.pid()) == SCHED_IDLE);
+    }
+    SUBCASE("nicer") {
+        REQUIRE(setpriority(PRIO_PROCESS, static_cast<id_t>(child.pid()), 7) == 0);
+        account_running(child.pid());
+        CHECK(getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())) == 7);
+    }
+    SUBCASE("not passed on") {
+        REQUIRE(sched_setscheduler(child.pid(), SCHED_OTHER | SCHED_RESET_ON_FORK, &parameters) == 0);
+        account_running(child.pid());
+        CHECK(sched_getscheduler(child.pid()) == (SCHED_OTHER | SCHED_RESET_ON_FORK));
+    }
 }
 
 TEST_CASE("threads and living descendants are included") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "accounting/process_cpu.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <ctime>
 
@@ -34,6 +36,20 @@ std::optional<Nanoseconds> process_cpu(pid_t pid) noexcept {
         return std::nullopt;
     }
     return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
+}
+
+// A thread whose policy is set is taken off its queue and put back, and accounted for on that, if something changes. To
+// set what it has is enough from 6.12 on; before that it has to be something else for a moment, and SCHED_BATCH differs
+// in nothing but what happens at a wake-up.
+void account_running(pid_t thread) noexcept {
+    // Also not that of a thread which does not pass its policy on to what it forks (SCHED_RESET_ON_FORK).
+    if (::sched_getscheduler(thread) != SCHED_OTHER) {
+        return;
+    }
+    const sched_param parameters{};
+    if (::sched_setscheduler(thread, SCHED_BATCH, &parameters) == 0) {
+        ::sched_setscheduler(thread, SCHED_OTHER, &parameters);
+    }
 }
 
 CpuTimes TreeCpu::Entry::all() const noexcept {

@@ -17,6 +17,11 @@ namespace proctor::detail {
 /// clock, which needs no right over it and goes on answering until it is reaped. None if there is no such process.
 [[nodiscard]] std::optional<Nanoseconds> process_cpu(pid_t pid) noexcept;
 
+/// Has the kernel account what a thread has used that is running now. It does so by itself when the thread is switched
+/// out and at each tick (1 to 10 ms), and every clock and file tells what was accounted last. Does nothing for a thread
+/// of a policy of its own, and where we may not set its policy: it is another user's, and we are not privileged.
+void account_running(pid_t thread) noexcept;
+
 /// Processor time in user mode and in the kernel.
 struct CpuTimes {
     Nanoseconds user{};

@@ -240,8 +240,7 @@ Nanoseconds JobTree::seen_by_looks() const noexcept {
 Nanoseconds JobTree::cpu() noexcept {
     Nanoseconds used = cpu_seen_;
     if (kind_ == Kind::cgroup) {
-        // The kernel adds what a running process uses to cpu.stat at its ticks; its own clock is exact. So for a tree
-        // of one process, or where the main one does the work, this is exact, too.
+        // Both are as new as the last switch or tick. Where cpu.stat cannot be read the main process's own is known.
         if (const auto group = group_->cpu()) {
             used = std::max(used, group->usage);
         }
@@ -254,6 +253,34 @@ Nanoseconds JobTree::cpu() noexcept {
     }
     cpu_seen_ = used;
     return used;
+}
+
+// Into the tools' list.
+void JobTree::find_threads() noexcept {
+    auto& threads = tools_.pids;
+    threads.clear();
+    if (kind_ == Kind::cgroup) {
+        group_->threads(threads);
+    } else if (find_processes()) {
+        for (const Process& process : tools_.processes) {
+            if (process.stat.threads <= 1) {
+                threads.push_back(process.pid);
+            } else {
+                tools_.proc->for_each_thread(process.pid, [&](pid_t thread) { threads.push_back(thread); });
+            }
+        }
+    }
+}
+
+Nanoseconds JobTree::cpu_to_the_moment() noexcept {
+    find_threads();
+    // The more threads, the less each can have used since the last tick.
+    constexpr std::size_t most_threads = 256;
+    const std::span<const pid_t> threads(tools_.pids.data(), std::min(tools_.pids.size(), most_threads));
+    for (const pid_t thread : threads) {
+        account_running(thread);
+    }
+    return cpu();
 }
 
 int JobTree::threads() noexcept {

@@ -76,6 +76,8 @@ public:
 
     /// Processor time up to now. Never goes back.
     [[nodiscard]] Nanoseconds cpu() noexcept;
+    /// The same with what its running threads have used since the last tick. A look of its own at every thread.
+    [[nodiscard]] Nanoseconds cpu_to_the_moment() noexcept;
     /// Threads that are alive, as far as the last look knows.
     [[nodiscard]] int threads() noexcept;
     [[nodiscard]] TreeLook look() noexcept;
@@ -113,6 +115,7 @@ private:
     [[nodiscard]] std::optional<Error> missing(const Require& require) const;
     bool find_processes() noexcept;
     void find_in_group() noexcept;
+    void find_threads() noexcept;
     [[nodiscard]] int shells() noexcept;
     [[nodiscard]] Nanoseconds seen_by_looks() const noexcept;
     void signal_main(int number) noexcept;

@@ -10,7 +10,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // The least time between two looks at processor time: what is left may be less, but a timer is not more exact.
-constexpr Nanoseconds shortest_cpu_wait = milliseconds(1);
+constexpr Nanoseconds shortest_cpu_wait = std::chrono::microseconds(200);
 // A tree that has little left and uses none of it is looked at less and less often, down to this.
 constexpr Nanoseconds longest_cpu_pause = milliseconds(16);
 
@@ -62,7 +62,7 @@ void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
     if (!owner_.began()) {
         return engine_.start(cpu_timer_, time + shortest_cpu_wait);
     }
-    const Nanoseconds used = tree_.cpu();
+    const Nanoseconds used = tree_.cpu_to_the_moment();
     if (used > limit) {
         return strike(Reason::cpu_limit, time);
     }
