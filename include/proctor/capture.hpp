@@ -36,6 +36,9 @@ struct CaptureRecord {
     std::string_view data{};
     /// The mark that stands where the first byte was dropped: the last record of its stream.
     bool truncated = false;
+    /// Whether its order to the record of the other output stream beside it is not known: two pipes carry no common
+    /// order.
+    bool ambiguous = false;
 };
 
 /// What passed on one stream. A line is a newline, plus one for an unfinished tail.

@@ -8,6 +8,7 @@
 #include <proctor/json.hpp>
 #include <proctor/limits.hpp>
 #include <proctor/monitor.hpp>
+#include <proctor/playback.hpp>
 #include <proctor/reactor.hpp>
 #include <proctor/result.hpp>
 #include <proctor/stdio.hpp>
