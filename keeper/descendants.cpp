@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "listing.hpp"
 #include "system.hpp"
 
 namespace proctor::keeper {
@@ -20,15 +21,6 @@ constexpr unsigned most_pids = 1U << 22;  // PID_MAX_LIMIT of 64-bit kernels
 
 constinit int found[most_processes]{};
 constinit unsigned found_count = 0;
-
-// As getdents64(2) gives it.
-struct DirectoryEntry {
-    std::uint64_t inode;
-    std::int64_t offset;
-    unsigned short size;
-    unsigned char type;
-    char name[1];
-};
 
 class Path {
 public:
@@ -63,8 +55,6 @@ private:
     unsigned size_ = 0;
 };
 
-bool is_digit(char character) { return character >= '0' && character <= '9'; }
-
 // 0 if the text does not begin with a number.
 int number_at(const char* text) {
     int number = 0;
@@ -77,16 +67,11 @@ int number_at(const char* text) {
 // `visit(name)` for each entry of a directory whose name is a number.
 template <typename Visit>
 void for_each_number(int directory, Visit visit) {
-    alignas(DirectoryEntry) char buffer[1024];
-    for (long size; (size = system::directory_entries(directory, buffer, sizeof buffer)) > 0;) {
-        for (long at = 0; at < size;) {
-            const auto* const entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-            if (is_digit(entry->name[0])) {  // NOLINT(clang-analyzer-core.CallAndMessage): the kernel has written it
-                visit(entry->name);
-            }
-            at += entry->size;
+    for_each_entry(directory, [&](const DirectoryEntry& entry) {
+        if (is_digit(entry.name[0])) {  // NOLINT(clang-analyzer-core.CallAndMessage): the kernel has written it
+            visit(entry.name);
         }
-    }
+    });
 }
 
 void add(int pid, bool kill) {
@@ -95,21 +80,6 @@ void add(int pid, bool kill) {
     }
     if (found_count < most_processes) {
         found[found_count++] = pid;
-    }
-}
-
-void add_listed(int fd, bool kill) {
-    char buffer[4096];
-    int number = 0;  // one may be cut by the end of a read
-    for (long size; (size = system::read(fd, buffer, sizeof buffer)) > 0;) {
-        for (long at = 0; at < size; ++at) {
-            if (is_digit(buffer[at])) {  // NOLINT(clang-analyzer-core.CallAndMessage): the kernel has written it
-                number = number * 10 + (buffer[at] - '0');
-            } else if (number != 0) {
-                add(number, kill);
-                number = 0;
-            }
-        }
     }
 }
 
@@ -127,7 +97,7 @@ bool add_children(int pid, bool kill) {
         has_task = true;
         if (fd >= 0) {
             has_file = true;
-            add_listed(static_cast<int>(fd), kill);
+            for_each_listed(static_cast<int>(fd), [&](int child) { add(child, kill); });
             system::close(static_cast<int>(fd));
         }
     });

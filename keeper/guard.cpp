@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "guard.hpp"
 
-#include <cerrno>
+#include <dirent.h>
+#include <fcntl.h>
 
+#include <cerrno>
+#include <csignal>
+
+#include "listing.hpp"
 #include "system.hpp"
 
 namespace proctor::keeper {
@@ -10,12 +15,69 @@ namespace proctor::keeper {
 namespace {
 
 constexpr int lifeline = 3;
-constexpr int kill_file = 4;
+constexpr int group = 4;  // its directory
+
+// A job may make groups in its own.
+constexpr int deepest = 8;
+
+// For as long as somebody does not die, which is up to the kernel: state D.
+constexpr int most_rounds = 1000;
+constexpr long longest_pause = 50;
 
 bool at_end_of_file() {
     char dropped[64];
     const long size = system::read(lifeline, dropped, sizeof dropped);
     return size == 0 || (size < 0 && size != -EINTR && size != -EAGAIN);
+}
+
+void kill_listed(int directory) {
+    if (const long fd = system::open_at(directory, "cgroup.procs", O_RDONLY); fd >= 0) {
+        for_each_listed(static_cast<int>(fd), [](int pid) { system::signal(pid, SIGKILL); });
+        system::close(static_cast<int>(fd));
+    }
+}
+
+void kill_listed_below(int directory, int depth_left) {
+    kill_listed(directory);
+    for_each_entry(directory, [&](const DirectoryEntry& entry) {
+        if (entry.type != DT_DIR || entry.name[0] == '.' || depth_left == 0) {
+            return;
+        }
+        if (const long nested = system::open_at(directory, entry.name, O_RDONLY | O_DIRECTORY); nested >= 0) {
+            kill_listed_below(static_cast<int>(nested), depth_left - 1);
+            system::close(static_cast<int>(nested));
+        }
+    });
+}
+
+// "populated 0" begins the file's first line.
+bool is_populated(int directory) {
+    char text[16]{};
+    constexpr long place = sizeof "populated " - 1;
+    const long fd = system::open_at(directory, "cgroup.events", O_RDONLY);
+    const long size = fd >= 0 ? system::read(static_cast<int>(fd), text, sizeof text) : 0;
+    system::close(static_cast<int>(fd));
+    return size > place && text[place] == '1';
+}
+
+// cgroup.kill does not reach a process whose first thread has ended, so those that are still listed are signalled, too;
+// and such a one may have forked in between.
+void kill_group() {
+    long pause = 1;
+    for (int round = 0; round < most_rounds; ++round) {
+        if (const long fd = system::open_at(group, "cgroup.kill", O_WRONLY); fd >= 0) {
+            system::write(static_cast<int>(fd), "1", 1);
+            system::close(static_cast<int>(fd));
+        }
+        if (!is_populated(group)) {
+            return;
+        }
+        const long again = system::open_at(group, ".", O_RDONLY | O_DIRECTORY);  // read from its beginning
+        kill_listed_below(static_cast<int>(again), deepest);
+        system::close(static_cast<int>(again));
+        system::poll(nullptr, 0, pause);
+        pause = pause * 2 < longest_pause ? pause * 2 : longest_pause;
+    }
 }
 
 }  // namespace
@@ -29,7 +91,7 @@ void guard(int host) {
         const bool parent_died = entries[1].revents != 0 && system::take_signals(signals);
         host_lives = !(parent_died && system::parent_id() != host) && !(entries[0].revents != 0 && at_end_of_file());
     }
-    system::write(kill_file, "1", 1);
+    kill_group();
     system::exit(0);
 }
 

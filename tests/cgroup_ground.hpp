@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -27,6 +28,7 @@
 #include "cgroup/cgroup_file.hpp"
 #include "cgroup/cgroup_pool.hpp"
 #include "cgroup/cgroup_tree.hpp"
+#include "cgroup/group_members.hpp"
 #include "cgroup/reactor_group.hpp"
 #include "support.hpp"
 
@@ -82,7 +84,8 @@ public:
     Group& operator=(Group&&) = delete;
     ~Group() {
         if (path_.empty()) return;
-        write_to(file("cgroup.kill"), "1");
+        const support::Fd directory = support::open_file(path_, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void)proctor::detail::kill_members(directory.get());
         unsigned work_left = 1'000'000;
         while (proctor::detail::remove_group(AT_FDCWD, path_.c_str(), work_left) == proctor::detail::Removal::busy) {
             sched_yield();
@@ -102,6 +105,17 @@ public:
 private:
     std::string path_;
 };
+
+inline std::set<std::string> groups_in(const std::string& path) {
+    std::set<std::string> names;
+    DIR* const directory = opendir(path.c_str());
+    REQUIRE(directory != nullptr);
+    while (const dirent* const entry = readdir(directory)) {
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace(entry->d_name);
+    }
+    closedir(directory);
+    return names;
+}
 
 /// The helper program in a group, its standard output a pipe. Whoever starts it reaps it.
 class Process {

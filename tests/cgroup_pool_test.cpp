@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cgroup/group_members.hpp"
 #include "cgroup_ground.hpp"
 
 using namespace proctor::literals;
@@ -16,6 +17,7 @@ using ground::acquire;
 using ground::counts_for_good;
 using ground::exists;
 using ground::Group;
+using ground::groups_in;
 using ground::make_pool;
 using ground::number_in;
 using ground::Pool;
@@ -27,6 +29,7 @@ using proctor::Stage;
 using proctor::detail::Cgroup;
 using proctor::detail::CgroupPool;
 using proctor::detail::Expected;
+using proctor::detail::kill_members;
 
 namespace {
 
@@ -34,17 +37,6 @@ void tidy_up(CgroupPool& pool) {
     while (pool.needs_tidying()) {
         if (!pool.tidy()) sched_yield();
     }
-}
-
-std::set<std::string> groups_in(const std::string& path) {
-    std::set<std::string> names;
-    DIR* const directory = opendir(path.c_str());
-    REQUIRE(directory != nullptr);
-    while (const dirent* const entry = readdir(directory)) {
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace(entry->d_name);
-    }
-    closedir(directory);
-    return names;
 }
 
 unsigned repeats(unsigned count) {
@@ -244,7 +236,7 @@ TEST_CASE("shutting down ends all jobs and leaves nothing") {
     REQUIRE(second.has_written());
     pool->shut_down();
     CHECK(groups_in(ground->path()).empty());
-    CHECK(pool->kill_file() == -1);
+    CHECK(pool->directory() == -1);
     CHECK_FALSE(pool->needs_tidying());
     CHECK_FALSE(pool->tidy());
     CHECK(was_killed(first.wait()));
@@ -253,14 +245,14 @@ TEST_CASE("shutting down ends all jobs and leaves nothing") {
     pool->shut_down();
 }
 
-TEST_CASE("whoever has the kill file ends all jobs of a reactor") {
+TEST_CASE("who kills the reactor's group ends all its jobs") {
     const Reactor reactor;
     if (!reactor.pool) return;
     Cgroup& group = acquire(*reactor.pool);
     Process main(group.directory(), "print x then pause");
     REQUIRE(main.has_written());
-    CHECK((fcntl(reactor.pool->kill_file(), F_GETFD) & FD_CLOEXEC) != 0);
-    CHECK(write(reactor.pool->kill_file(), "1", 1) == 1);
+    CHECK((fcntl(reactor.pool->directory(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(kill_members(reactor.pool->directory()) == 0);
     CHECK(was_killed(main.wait()));
     reactor.pool->give_back(group);
 }

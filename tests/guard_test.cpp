@@ -49,8 +49,8 @@ public:
     }
 
     explicit operator bool() const { return !path_.empty(); }
-    [[nodiscard]] support::Fd kill_file() const {
-        return support::open_file(path_ + "/cgroup.kill", O_WRONLY | O_CLOEXEC);
+    [[nodiscard]] support::Fd directory() const {
+        return support::open_file(path_, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     // Starts a process that waits for ever and holds `witness`, and sees it join the group.
     [[nodiscard]] pid_t start(const support::Fd& witness) const {
@@ -89,7 +89,7 @@ TEST_CASE("the group of a host that is killed is killed, also with a forked copy
             witness.write_end.reset();
             Launcher launcher(false);
             const std::set<int> others = support::open_descriptors();
-            auto guard = Guard::start(launcher, keeper_path(), group.kill_file().get());
+            auto guard = Guard::start(launcher, keeper_path(), group.directory().get());
             HOST_CHECK(guard.has_value());
             if (with_copy && fork() == 0) {
                 // It holds the guard's lifeline, and nothing that would keep the test waiting.
@@ -119,7 +119,7 @@ TEST_CASE("a guard that is stopped leaves the group alone, and is reaped") {
         const pid_t member = group.start(witness.write_end);
         HOST_CHECK(member > 0);
         Launcher launcher(false);
-        auto guard = Guard::start(launcher, keeper_path(), group.kill_file().get());
+        auto guard = Guard::start(launcher, keeper_path(), group.directory().get());
         HOST_CHECK(guard.has_value());
         const pid_t pid = guard->pid();
         Guard moved = std::move(*guard);
@@ -139,8 +139,8 @@ TEST_CASE("a guard that is stopped leaves the group alone, and is reaped") {
 
 TEST_CASE("a forked copy of the host stops no guard") {
     Launcher launcher(false);
-    const support::Fd null = support::open_file("/dev/null", O_WRONLY | O_CLOEXEC);
-    auto guard = Guard::start(launcher, keeper_path(), null.get());
+    const support::Fd elsewhere = support::open_file("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto guard = Guard::start(launcher, keeper_path(), elsewhere.get());
     REQUIRE(guard.has_value());
     CHECK(support::in_host([&]() -> std::string {
               guard->stop();
@@ -151,9 +151,9 @@ TEST_CASE("a forked copy of the host stops no guard") {
 
 TEST_CASE("a guard holds nothing of the host's, heeds no signal, and is seen to be gone when it is killed") {
     Launcher launcher(false);
-    const support::Fd null = support::open_file("/dev/null", O_WRONLY | O_CLOEXEC);
+    const support::Fd elsewhere = support::open_file("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     support::Pipe held;
-    auto guard = Guard::start(launcher, keeper_path(), null.get());
+    auto guard = Guard::start(launcher, keeper_path(), elsewhere.get());
     REQUIRE(guard.has_value());
     held.write_end.reset();
     CHECK(support::await_end(held.read_end.get()));
@@ -167,7 +167,7 @@ TEST_CASE("a guard holds nothing of the host's, heeds no signal, and is seen to 
 
 TEST_CASE("a guard that cannot be run is an error of stage spawn") {
     Launcher launcher(false);
-    const auto guard = Guard::start(launcher, "/nonexistent/proctor-keeper", 0);
+    const auto guard = Guard::start(launcher, "/nonexistent/proctor-keeper", AT_FDCWD);
     REQUIRE_FALSE(guard.has_value());
     CHECK(guard.error().stage == Stage::spawn);
     CHECK(guard.error().error_number == ENOENT);

@@ -90,10 +90,7 @@ bool have(const std::string& program) {
     return known[program] = there;
 }
 
-int rounds() {
-    const char* const wanted = std::getenv("PROCTOR_ROUNDS");
-    return wanted != nullptr ? std::max(std::atoi(wanted), 1) : 1;
-}
+int rounds() { return std::getenv("PROCTOR_ROUNDS") != nullptr ? support::rounds(1) : 1; }
 
 void check_case(const Case& each, Containment kind) {
     CAPTURE(each.name);

@@ -15,6 +15,7 @@
 #include <limits>
 
 #include "cgroup/cgroup_file.hpp"
+#include "cgroup/group_members.hpp"
 #include "cgroup/reactor_group.hpp"
 
 namespace proctor::detail {
@@ -95,33 +96,7 @@ Expected<void> Cgroup::open_for_watching() {
 
 bool Cgroup::kill() noexcept {
     once_ = true;
-    if (write_at_once(directory(), "cgroup.kill", "1") != 0) {
-        return false;
-    }
-    kill_leaderless();
-    return true;
-}
-
-// cgroup.kill signals each process through its first thread, and one whose first thread has ended while others live is
-// not reached by that. A number is signalled through a pidfd only if it is in the list before and after that was
-// opened, or it might have been given to somebody else.
-void Cgroup::kill_leaderless() noexcept {
-    std::vector<pid_t> before;
-    std::vector<pid_t> after;
-    if (!processes(before) || before.empty()) {
-        return;
-    }
-    std::vector<UniqueFd> descriptors;
-    descriptors.reserve(before.size());
-    for (const pid_t pid : before) {
-        descriptors.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    }
-    processes(after);
-    for (std::size_t i = 0; i < before.size(); ++i) {
-        if (descriptors[i] && std::find(after.begin(), after.end(), before[i]) != after.end()) {
-            ::syscall(SYS_pidfd_send_signal, descriptors[i].get(), SIGKILL, nullptr, 0);
-        }
-    }
+    return kill_members(directory()) == 0;
 }
 
 bool Cgroup::freeze(bool on) noexcept { return write_at_once(directory(), "cgroup.freeze", on ? "1" : "0") == 0; }
@@ -203,27 +178,9 @@ std::optional<std::uint64_t> Cgroup::pids_peak() noexcept {
     return parse_count(text.read(file(File::pids_peak)));
 }
 
-bool Cgroup::processes(std::vector<pid_t>& pids) noexcept { return read_ids(File::processes, pids); }
+bool Cgroup::processes(std::vector<pid_t>& pids) noexcept { return read_ids(file(File::processes), pids); }
 
-bool Cgroup::threads(std::vector<pid_t>& tids) noexcept { return read_ids(File::threads, tids); }
-
-// The one file that may be longer than any buffer.
-bool Cgroup::read_ids(File which, std::vector<pid_t>& ids) noexcept {
-    PidListParser parser(ids);
-    char piece[4096];
-    off_t offset = 0;
-    for (;;) {
-        const ssize_t count = ::pread(file(which), piece, sizeof piece, offset);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count <= 0) {
-            return count == 0;
-        }
-        parser.take({piece, static_cast<std::size_t>(count)});
-        offset += count;
-    }
-}
+bool Cgroup::threads(std::vector<pid_t>& tids) noexcept { return read_ids(file(File::threads), tids); }
 
 int Cgroup::file(File which) noexcept {
     UniqueFd& file = files_[static_cast<std::size_t>(which)];

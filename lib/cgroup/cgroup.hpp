@@ -134,8 +134,6 @@ private:
     [[nodiscard]] std::optional<Bytes> read_bytes(File which) noexcept;
     [[nodiscard]] std::optional<GroupCpu> read_cpu() noexcept;
     [[nodiscard]] std::optional<bool> read_event(std::string_view key) noexcept;
-    void kill_leaderless() noexcept;
-    bool read_ids(File which, std::vector<pid_t>& ids) noexcept;
     [[nodiscard]] Expected<void> limit(const char* file_name, std::uint64_t most, bool controller_is_there,
                                        const char* controller);
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cgroup/cgroup_file.hpp"
+#include "cgroup/group_members.hpp"
 
 namespace proctor::detail {
 
@@ -224,13 +225,12 @@ void CgroupPool::shut_down() noexcept {
     }
     left_overs_.clear();
     if (ours) {
-        static_cast<void>(write_at_once(own_.directory.get(), "cgroup.kill", "1"));
+        static_cast<void>(kill_members(own_.directory.get()));
         await_death();
         // The lock is still held, so nobody else takes this for a left-over meanwhile.
         unsigned work_left = ~0U;
         static_cast<void>(remove_group(place_.directory.get(), own_.name.c_str(), work_left));
     }
-    own_.kill_file.reset();
     own_.directory.reset();
 }
 

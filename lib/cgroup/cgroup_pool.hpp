@@ -50,8 +50,8 @@ public:
     /// most; what is left then is swept by the next reactor in the same place.
     void shut_down() noexcept;
 
-    /// cgroup.kill of the reactor's group, open for writing: "1" written to it ends all jobs. -1 after shut_down().
-    [[nodiscard]] int kill_file() const noexcept { return own_.kill_file.get(); }
+    /// The reactor's group, in which are those of all jobs. -1 after shut_down().
+    [[nodiscard]] int directory() const noexcept { return own_.directory.get(); }
     /// What groups of jobs have.
     [[nodiscard]] const Controllers& controllers() const noexcept { return controllers_; }
     /// Of the reactor's group.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "cgroup/cgroup_file.hpp"
+#include "cgroup/group_members.hpp"
 
 namespace proctor::detail {
 
@@ -30,10 +31,6 @@ constexpr int depth_max = 32;
 // A start does not take seconds because a host of a thousand jobs has died.
 constexpr unsigned sweep_work = 4096;
 
-int open_directory(int parent, const char* name) noexcept {
-    return ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
 std::string make_name() {
     std::uint64_t random = 0;
     if (::getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
@@ -46,24 +43,6 @@ std::string make_name() {
         name += "0123456789abcdef"[random >> 4 * digit & 0xF];
     }
     return name;
-}
-
-// Calls `visit` with the name of each group in the directory until it answers false.
-template <typename Visitor>
-void for_each_group(int directory, Visitor visit) {
-    const int copy = open_directory(directory, ".");
-    const std::unique_ptr<DIR, int (*)(DIR*)> entries(copy >= 0 ? ::fdopendir(copy) : nullptr, &::closedir);
-    if (!entries) {
-        if (copy >= 0) {
-            ::close(copy);
-        }
-        return;
-    }
-    while (const dirent* const entry = ::readdir(entries.get())) {
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && !visit(entry->d_name)) {
-            return;
-        }
-    }
 }
 
 Removal remove_one(int parent, const char* name, unsigned& work_left) noexcept {
@@ -88,7 +67,7 @@ Removal remove_nested(int parent, const char* name, unsigned& work_left, int dep
     if (first != Removal::busy || depth_left == 0) {
         return first;
     }
-    const UniqueFd directory(open_directory(parent, name));
+    const UniqueFd directory(open_group(parent, name));
     if (!directory || !has_groups(directory.get())) {
         return Removal::busy;
     }
@@ -114,7 +93,7 @@ bool is_there(int place, const std::string& name) noexcept { return ::faccessat(
 // The second step of making. None if a sweeper was faster.
 std::optional<ReactorGroup> lock_new_group(int place, std::string name) {
     ReactorGroup group;
-    group.directory.reset(open_directory(place, name.c_str()));
+    group.directory.reset(open_group(place, name.c_str()));
     if (!group.directory || !has_lock(group.directory.get()) || !is_there(place, name)) {
         return std::nullopt;
     }
@@ -149,8 +128,7 @@ Expected<ReactorGroup> make_reactor_group(int place, const std::string& path) {
         if (!group) {
             continue;
         }
-        group->kill_file.reset(::openat(group->directory.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));
-        if (!group->kill_file) {
+        if (::faccessat(group->directory.get(), "cgroup.kill", W_OK, AT_EACCESS) != 0) {
             const int error_number = errno;
             ::unlinkat(place, name.c_str(), AT_REMOVEDIR);
             return error_number == ENOENT
@@ -185,19 +163,19 @@ Removal remove_group(int parent, const char* name, unsigned& work_left) noexcept
 }
 
 int kill_group(int parent, const char* name) noexcept {
-    const UniqueFd directory(open_directory(parent, name));
-    return directory ? write_at_once(directory.get(), "cgroup.kill", "1") : errno;
+    const UniqueFd directory(open_group(parent, name));
+    return directory ? kill_members(directory.get()) : errno;
 }
 
 Removal sweep_group(int place, const char* name, unsigned& work_left) noexcept {
-    const UniqueFd directory(open_directory(place, name));
+    const UniqueFd directory(open_group(place, name));
     if (!directory) {
         return errno == ENOENT ? Removal::done : Removal::refused;
     }
     if (!has_lock(directory.get())) {
         return Removal::refused;
     }
-    const int killed = write_at_once(directory.get(), "cgroup.kill", "1");
+    const int killed = kill_members(directory.get());
     if (killed != 0 && killed != ENOENT && killed != ENODEV) {
         return Removal::refused;
     }

@@ -26,7 +26,6 @@ namespace proctor::detail {
 
 struct ReactorGroup {
     UniqueFd directory{};  ///< holds the lock
-    UniqueFd kill_file{};  ///< cgroup.kill, open for writing
     std::string name{};
 };
 

@@ -19,6 +19,9 @@ constexpr Nanoseconds accounting_period = std::chrono::milliseconds(100);
 
 constexpr int longest_stretch = 64;
 
+// How long looks may keep everything else waiting.
+constexpr Nanoseconds longest_turn = std::chrono::microseconds(200);
+
 }  // namespace
 
 Expected<void> Sampler::open() {
@@ -85,8 +88,11 @@ void Sampler::on_tick(int result) noexcept {
         return;
     }
     aimed_ = false;
+    // What is left when the turn is over comes with the next tick, which is at once: between two turns the ring and the
+    // timers of limits have theirs.
     const Instant time = now();
-    looks_.fire(time);
+    while (looks_.fire_one(time) && now() - time < longest_turn) {
+    }
     balance(time);
     aim();
 }

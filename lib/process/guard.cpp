@@ -10,7 +10,7 @@
 
 namespace proctor::detail {
 
-Expected<Guard> Guard::start(Launcher& launcher, const std::string& program, int kill_file) {
+Expected<Guard> Guard::start(Launcher& launcher, const std::string& program, int group) {
     int ends[2] = {-1, -1};
     const bool made = ::pipe2(ends, O_CLOEXEC) == 0;
     const UniqueFd guards(ends[0]);
@@ -20,10 +20,15 @@ Expected<Guard> Guard::start(Launcher& launcher, const std::string& program, int
         return failure(Stage::spawn, errno, "no descriptor is left for the guard",
                        "raise the limit of open files (ulimit -n)");
     }
+    // Opened anew: a copy of the host's descriptor would hold its lock on the group when the host is gone.
+    const UniqueFd own(::openat(group, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!own) {
+        return failure(Stage::spawn, errno, "the guard cannot be given the control group");
+    }
     guard.host_ = ::getpid();
     auto child = launcher.launch_own({.path = program,
                                       .words = {"proctor-keeper", "guard", std::to_string(guard.host_)},
-                                      .moves = {{guards.get(), 3}, {kill_file, 4}}});
+                                      .moves = {{guards.get(), 3}, {own.get(), 4}}});
     if (!child) {
         return tl::unexpected<Error>(std::move(child.error()));
     }

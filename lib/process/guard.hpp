@@ -18,9 +18,9 @@ public:
     Guard& operator=(Guard&& other) noexcept;
     ~Guard() { stop(); }
 
-    /// Runs `program`, a path that find_keeper() gave. `kill_file` is a group's cgroup.kill, open for writing; it is
+    /// Runs `program`, a path that find_keeper() gave. `group` is the directory of a control group; it is
     /// borrowed. Waits for the execve. Errors: stage spawn.
-    [[nodiscard]] static Expected<Guard> start(Launcher& launcher, const std::string& program, int kill_file);
+    [[nodiscard]] static Expected<Guard> start(Launcher& launcher, const std::string& program, int group);
 
     /// Ends the guard and not the group, and reaps it. In a forked copy of this process it only lets go.
     void stop() noexcept;

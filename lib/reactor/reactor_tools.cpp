@@ -84,7 +84,7 @@ void ReactorCore::start_guard() {
     if (!program) {
         return;
     }
-    if (auto guard = Guard::start(launcher_, *program, tools_.groups->kill_file())) {
+    if (auto guard = Guard::start(launcher_, *program, tools_.groups->directory())) {
         guard_ = std::move(*guard);
     }
 }

@@ -41,12 +41,19 @@ void TimerQueue::fire(Instant time) noexcept {
     // The heap is asked anew each time, because a handler may cancel any of them. The budget is for a handler that
     // starts a timer for the past again and again: it must not keep the pass from its end.
     std::size_t budget = heap_.size();
-    while (budget > 0 && !heap_.empty() && heap_.front()->deadline_ <= time) {
-        Timer& timer = *heap_.front();
-        cancel(timer);
+    while (budget > 0 && fire_one(time)) {
         --budget;
-        timer.complete(0);
     }
+}
+
+bool TimerQueue::fire_one(Instant time) noexcept {
+    if (heap_.empty() || heap_.front()->deadline_ > time) {
+        return false;
+    }
+    Timer& timer = *heap_.front();
+    cancel(timer);
+    timer.complete(0);
+    return true;
 }
 
 void TimerQueue::place(std::size_t index, Timer* timer) noexcept {

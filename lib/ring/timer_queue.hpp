@@ -49,6 +49,8 @@ public:
 
     /// Completes what is due at `time`; never more than were armed when it began.
     void fire(Instant time) noexcept;
+    /// Completes the earliest, if it is due; whether it was.
+    bool fire_one(Instant time) noexcept;
 
 private:
     void place(std::size_t index, Timer* timer) noexcept;
