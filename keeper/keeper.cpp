@@ -99,6 +99,7 @@ private:
     KeeperReport report_{};
     int pidfd_ = -1;
     int signals_ = -1;
+    int parents_death_signal_ = 0;
     bool main_reaped_ = false;
     bool empty_ = false;
     bool killing_ = false;
@@ -127,6 +128,9 @@ void JobKeeper::run() {
 void JobKeeper::start_process() {
     child_record = plan_.record;
     child_record.host_pid = system::process_id();
+    // Whoever kills us, the job among them, does not free it by that.
+    parents_death_signal_ = child_record.parent_death_signal;
+    child_record.parent_death_signal = parents_death_signal_ != 0 ? parents_death_signal_ : SIGKILL;
     child_record.alive = 1;
     const long pid =
         detail::proctor_clone(CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD, child_stack + sizeof child_stack,
@@ -244,8 +248,8 @@ void JobKeeper::take_commands() {
 void JobKeeper::pass_on_parents_death() {
     if (host_pid_ != system::parent_id()) {
         killing_ = true;
-    } else if (child_record.parent_death_signal != 0 && main_lives()) {
-        system::signal(report_.pid, child_record.parent_death_signal);
+    } else if (parents_death_signal_ != 0 && main_lives()) {
+        system::signal(report_.pid, parents_death_signal_);
     }
 }
 

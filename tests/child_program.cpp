@@ -276,6 +276,7 @@ void burn(char** words) {
 }
 
 void raise_signal(char** words) { raise(small_number(words[0])); }
+void raise_in_parent(char** words) { kill(getppid(), small_number(words[0])); }
 
 void ignore(char** words) { signal(small_number(words[0]), SIG_IGN); }
 
@@ -477,6 +478,7 @@ const Command commands[] = {
     {"spin", 0, spin},
     {"burn", 1, burn},
     {"raise", 1, raise_signal},
+    {"raise-parent", 1, raise_in_parent},
     {"ignore", 1, ignore},
     {"on-signal-exit", 3, on_signal_exit},
     {"on-signal-print", 2, on_signal_print},

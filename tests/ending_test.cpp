@@ -3,8 +3,13 @@
 // How runs end: by themselves, by their time limit, and with others who hold on to what they left.
 #include "support.hpp"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include <chrono>
 #include <csignal>
@@ -24,6 +29,36 @@ using support::script;
 using support::Witness;
 
 namespace {
+
+// A group of the cgroup v1 freezer: what is frozen there does not even die.
+class FrozenGroup {
+public:
+    FrozenGroup() {
+        const std::string path = "/sys/fs/cgroup/freezer/proctor-test-" + std::to_string(getpid());
+        if (access("/sys/fs/cgroup/freezer/tasks", W_OK) == 0 && mkdir(path.c_str(), 0755) == 0) path_ = path;
+    }
+    FrozenGroup(const FrozenGroup&) = delete;
+    FrozenGroup& operator=(const FrozenGroup&) = delete;
+    ~FrozenGroup() {
+        if (path_.empty()) return;
+        thaw();
+        while (rmdir(path_.c_str()) != 0 && errno == EBUSY) sched_yield();
+    }
+
+    explicit operator bool() const { return !path_.empty(); }
+    void take(int pid) const {
+        write("cgroup.procs", std::to_string(pid));
+        write("freezer.state", "FROZEN");
+    }
+    void thaw() const { write("freezer.state", "THAWED"); }
+
+private:
+    void write(const char* file, std::string_view text) const {
+        support::write_all(support::open_file(path_ + "/" + file, O_WRONLY).get(), text);
+    }
+
+    std::string path_{};
+};
 
 void check_time_limit(const RunResult& result, std::chrono::nanoseconds limit) {
     INFO(support::describe(result));
@@ -302,6 +337,37 @@ TEST_CASE("input that is held open ends for a descendant when the main process i
     job.input = Input::held_open();
     job.drain_grace = for_ever;
     CHECK(support::output_of(job) == "end");
+}
+
+TEST_CASE("descendants that were killed and do not die are told of, and keep no run from ending") {
+    const FrozenGroup frozen;
+    if (!frozen) return support::skip("no cgroup v1 freezer, whose members do not die of SIGKILL, is mounted here");
+    for (const proctor::Containment kind : support::containments()) {
+        if (kind == proctor::Containment::tree) continue;  // which does not know who lives
+        CAPTURE(support::name_of(kind));
+        Reactor reactor = support::make_reactor({.containment = kind});
+        JobHandle handle;
+        RunResult result;
+        Job job = script("fork [ ready then pause ] then print x then await-byte 0");
+        job.input = Input::held_open();
+        job.drain_grace = 1ms;
+        handle = reactor.submit(job, {.on_record =
+                                          [&](const auto& record) {
+                                              if (record.stream != STDOUT) return;
+                                              const auto processes = handle.processes();
+                                              REQUIRE(processes.size() == 2);
+                                              frozen.take(processes[1].pid);
+                                              CHECK(handle.signal(SIGKILL));
+                                          },
+                                      .on_end = [&](RunResult&& end) { result = std::move(end); }});
+        REQUIRE(reactor.run());
+        CAPTURE(support::describe(result));
+        CHECK(result.outcome == Outcome::error);
+        REQUIRE(result.error.has_value());
+        CHECK(result.error->stage == proctor::Stage::wait);
+        CHECK(result.signal == 9);
+        frozen.thaw();
+    }
 }
 
 TEST_CASE("a program that closes all of its streams is waited for") {

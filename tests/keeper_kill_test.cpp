@@ -258,11 +258,18 @@ TEST_CASE("a keeper that is killed from outside is seen to be gone, and the grou
     CHECK(readable(kept.keeper().pidfd()));
     CHECK_FALSE(kept.await_main_end());
     CHECK(kept.control().kill() == -EPIPE);
-    CHECK(witness.anybody_left());
-    // While the leader's pidfd answers, its group's number is the job's.
-    CHECK(kept.signal_main(0) == 0);
-    CHECK(::kill(-kept.report().pid, SIGKILL) == 0);
+    // The main process dies with it; what it had started does not.
     CHECK(readable(kept.pidfd()));
+    CHECK(witness.anybody_left());
+    CHECK(::kill(-kept.report().pid, SIGKILL) == 0);
+}
+
+TEST_CASE("a program does not get free by killing its keeper, however early") {
+    Job job = script("raise-parent 9 then pause");
+    support::Witness witness(job);
+    KeptJob kept(job);
+    CHECK(readable(kept.keeper().pidfd()));
+    CHECK(witness.all_gone());
 }
 
 TEST_CASE("what a keeper said before it was killed is received although it left orders unread") {

@@ -82,7 +82,10 @@ TEST_CASE("a process in a keeper starts in the same state as one without") {
         "then limit file_size then nice then status Umask then status Cpus_allowed_list then dumpable then "
         "parent-death-signal then status NoNewPrivs then groups then status CapEff then cwd then environment then "
         "descriptors");
-    CHECK(kept_output(job) == support::output_of(job));
+    // Where no signal is asked for, a keeper takes the process with it.
+    Job without = job;
+    without.parent_death_signal = SIGKILL;
+    CHECK(kept_output(job) == support::output_of(without));
     job.umask = 0137;
     job.nice = 7;
     job.affinity = {0};

@@ -260,6 +260,23 @@ TEST_CASE("output: a limit may end the run, with the first bytes kept") {
     });
 }
 
+TEST_CASE("output: a limit that may end the run does so also where the program was quicker") {
+    in_each([](Containment kind) {
+        Job job = script("fill 1 1000");
+        job.capture.limits.max_stdout_bytes = 10;
+        job.capture.limit_ends_run = true;
+        Reactor reactor = support::make_reactor({.containment = kind});
+        int crossed = 0;
+        for (int i = 0; i < 100; ++i) {
+            reactor.submit(job, [&](const RunResult& result) {
+                crossed += result.reason == Reason::output_limit && result.outcome == Outcome::fail ? 1 : 0;
+            });
+        }
+        REQUIRE(reactor.run());
+        CHECK(crossed == 100);
+    });
+}
+
 TEST_CASE("a limit asks by SIGTERM first where the job wants that, and every process is asked") {
     in_each([](Containment kind) {
         const char* const words =

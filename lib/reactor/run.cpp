@@ -221,7 +221,15 @@ void Run::on_task_refused(int result) noexcept {
 }
 
 void Run::strike(Reason reason, Instant crossed_at) noexcept {
-    if (error_ || exited_at_) {
+    if (error_) {
+        return;
+    }
+    if (exited_at_) {
+        // What was written before the end counts, or it would be a matter of luck how much had been read by then.
+        if (reason == Reason::output_limit && !reason_) {
+            reason_ = reason;
+            crossed_at_ = *exited_at_;
+        }
         return;
     }
     if (reason_) {
@@ -332,8 +340,7 @@ bool Run::tree_is_gone() noexcept {
         return true;
     }
     if (now() - *exited_at_ > longest_death) {
-        fail({Stage::wait, EBUSY, "processes of the job were killed and do not die",
-              "look for processes in state D (ps): a device or network mount that does not answer"});
+        fail_to_kill();
         return true;
     }
     gone_wait_ = std::clamp(gone_wait_ * 2, shortest_gone_wait, longest_gone_wait);
@@ -341,7 +348,18 @@ bool Run::tree_is_gone() noexcept {
     return false;
 }
 
-void Run::on_gone_timer(int /*result*/) noexcept { advance(); }
+void Run::fail_to_kill() noexcept {
+    fail({Stage::wait, EBUSY, "processes of the job were killed and do not die",
+          "look for processes in state D (ps): a device or network mount that does not answer"});
+}
+
+void Run::on_gone_timer(int /*result*/) noexcept {
+    if (tree_.kept() && !keeper_gone_) {
+        fail_to_kill();
+        (void)tree_.keeper().signal(SIGKILL);  // of which its watch will tell
+    }
+    advance();
+}
 
 void Run::kill_tree() noexcept {
     if (tree_killed_) {
@@ -350,6 +368,9 @@ void Run::kill_tree() noexcept {
     tree_killed_ = true;
     if (tree_.populated().value_or(true)) {
         tree_.kill(false);
+    }
+    if (tree_.kept()) {
+        engine_.start(gone_timer_, now() + longest_death);
     }
     engine_.cancel(end_timer_);
     if (!outputs_ended()) {

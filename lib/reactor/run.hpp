@@ -72,6 +72,7 @@ private:
     void main_started(KeeperMessage& message) noexcept;
     [[nodiscard]] Expected<ExitStatus> take_exit();
     void start_requests(StdioSetup setup);
+    void open_outputs();
 
     std::string_view on_output(Stream stream, std::string_view data) noexcept override;
     void on_output_error(Stream stream, int error_number, bool forwarding) noexcept override;
@@ -99,6 +100,7 @@ private:
     void judge_at_exit() noexcept;
     [[nodiscard]] bool tree_is_gone() noexcept;
     void advance() noexcept;
+    void fail_to_kill() noexcept;
     void kill_tree() noexcept;
     void finish_up(bool impatient) noexcept;
     void settle_soon() noexcept;
@@ -138,6 +140,8 @@ private:
     LimitWatch watch_;
     std::optional<CaptureRecorder> recorder_{};
     InputFeed input_;
+    UniqueFd unopened_output_{};
+    UniqueFd unopened_error_output_{};
     OutputStream output_;
     OutputStream error_output_;
     Bound<Ready, Run, &Run::on_exit> exit_watch_{*this};

@@ -106,11 +106,11 @@ void Run::start_requests(StdioSetup setup) {
     if (job_.limits.time) {
         engine_.start(wall_timer_, *cloned_at_ + *job_.limits.time);
     }
-    if (setup.output) {
-        output_.open(std::move(setup.output), forward_target(job_.output));
-    }
-    if (setup.error_output) {
-        error_output_.open(std::move(setup.error_output), forward_target(job_.error_output));
+    unopened_output_ = std::move(setup.output);
+    unopened_error_output_ = std::move(setup.error_output);
+    // A program in a keeper may write before the keeper has told of it: before its zero and its id are known.
+    if (!tree_.kept()) {
+        open_outputs();
     }
     switch (job_.input.source()) {
         case Input::Source::text: input_.open_text(std::move(setup.input), job_.input.value()); break;
@@ -125,6 +125,15 @@ void Run::start_requests(StdioSetup setup) {
         case Input::Source::held_open: input_.hold_open(std::move(setup.input)); break;
         case Input::Source::empty:
         case Input::Source::inherit: break;
+    }
+}
+
+void Run::open_outputs() {
+    if (unopened_output_) {
+        output_.open(std::move(unopened_output_), forward_target(job_.output));
+    }
+    if (unopened_error_output_) {
+        error_output_.open(std::move(unopened_error_output_), forward_target(job_.error_output));
     }
 }
 
@@ -184,6 +193,7 @@ Keeper::Received Run::take_news() noexcept {
             main_started(message);
         }
         collect_launch();
+        open_outputs();
     }
 }
 
@@ -205,6 +215,7 @@ void Run::on_keeper_exit(int /*result*/) noexcept {
     take_news();  // what it told last
     keeper_gone_ = true;
     collect_launch();
+    open_outputs();
     if (child_ && !tree_.told(keeper_main_ended | keeper_empty)) {
         fail({Stage::wait, 0, "the job's keeper was killed, and with it the knowledge of how the program ended",
               "run programs as a user of their own (Job::user), who cannot signal the keeper"});
