@@ -260,6 +260,28 @@ TEST_CASE("output: a limit may end the run, with the first bytes kept") {
     });
 }
 
+TEST_CASE("memory: a limit that does not even hold the arguments harms the job and not the host") {
+    Reactor reactor = support::make_reactor({.containment = support::containments().front()});
+    const int rounds = support::rounds(20);
+    int ended = 0;
+    bool without_kernel = false;
+    for (int i = 0; i < rounds; ++i) {
+        Job job{.argv = {support::child(), "print", "ok"}, .limits = {.time = 1min, .memory = 256_KiB}};
+        job.argv.insert(job.argv.end(), 10, std::string(100'000, 'x'));
+        job.require.memory = true;
+        reactor.submit(std::move(job), [&](const RunResult& result) {
+            CAPTURE(support::describe(result));
+            without_kernel = result.error && result.error->stage == proctor::Stage::cgroup;
+            const bool refused = result.error && result.error->stage == proctor::Stage::exec;
+            ended += refused || result.reason == Reason::memory_limit ? 1 : 0;
+        });
+    }
+    REQUIRE(reactor.run());
+    if (without_kernel) return support::skip("the kernel keeps no memory limits here");
+    CHECK(ended == rounds);
+    CHECK(proctor::run(script("print alive")).capture.text(STDOUT) == "alive");
+}
+
 TEST_CASE("output: a limit that may end the run does so also where the program was quicker") {
     in_each([](Containment kind) {
         Job job = script("fill 1 1000");

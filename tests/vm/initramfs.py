@@ -142,6 +142,7 @@ class Room:
         for name in PROGRAMS.get(suite.name, ()):
             self.add_named(name)
         variables = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",
+                     **{name: os.environ[name] for name in ("PROCTOR_ROUNDS",) if name in os.environ},
                      "PROCTOR_ROOM_CGROUP": "/sys/fs/cgroup/proctor/tests", "PROCTOR_REPEAT_DIVISOR": "50",
                      **{name: self.inside(value) for name, value in suite.environment.items()}}
         words = ["exec", "env", "-i", *(f"{name}={value}" for name, value in variables.items()),
