@@ -38,8 +38,7 @@ std::string first_lines(const std::string& text, std::int64_t count) {
 // The mark stands once, after all else of its stream, and only if something was dropped.
 void check_mark(const Capture& capture, proctor::Stream stream, bool expected) {
     int marks = 0;
-    for (std::size_t i = 0; i < capture.record_count(); ++i) {
-        const CaptureRecord record = capture.record(i);
+    for (const CaptureRecord& record : capture.playback()) {
         if (record.stream != stream) continue;
         CHECK(marks == 0);
         if (!record.truncated) continue;

@@ -89,6 +89,8 @@ TEST_CASE("limits that make no sense are refused") {
         {"negative stdout bytes", [](Job& job) { job.capture.limits.max_stdout_bytes = -1; }},
         {"negative stderr lines", [](Job& job) { job.capture.limits.max_stderr_lines = -1; }},
         {"negative stderr bytes", [](Job& job) { job.capture.limits.max_stderr_bytes = -1; }},
+        {"negative max_size", [](Job& job) { job.capture.max_size = -1; }},
+        {"NUL in the spool directory", [](Job& job) { job.capture.spool_directory = std::string("/tmp\0x", 6); }},
         {"negative core size", [](Job& job) { job.resource_limits.core = -1; }},
         {"negative file size", [](Job& job) { job.resource_limits.file_size = -1; }},
         {"negative open files", [](Job& job) { job.resource_limits.open_files = -1; }},

@@ -16,7 +16,6 @@
 #include <proctor/json.hpp>
 #include <proctor/result.hpp>
 
-#include "capture/recorder.hpp"
 #include "json/json_writer.hpp"
 #include "support.hpp"
 
@@ -231,11 +230,11 @@ TEST_CASE("a result in which all is known is printed as promised") {
                       .sample_interval = 10ms};
     result.limit_events = {.crossed_at = 200ms, .signalled_at = 200'100us, .ended_at = 200'800us};
     result.unread = 2;
-    proctor::CaptureRecorder recorder({.max_stderr_bytes = 3}, /*keep=*/false);
+    result.capture = proctor::Capture(proctor::CaptureOptions{.limits = {.max_stderr_bytes = 3}, .keep = false});
+    proctor::CaptureRecorder recorder = result.capture.record();
     recorder.add(proctor::STDIN, "2 3\n", 1ms);
     recorder.add(proctor::STDOUT, "5\n6", 2ms);
     recorder.add(proctor::STDERR, "a\nb\nc\n", 3ms);
-    result.capture = recorder.take();
     CHECK(
         proctor::to_json(result) ==
         R"({"proctor":1,"outcome":"fail","reason":"time_limit","verbose_reason":"Time limit exceeded",)"

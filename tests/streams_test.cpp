@@ -36,8 +36,7 @@ constexpr std::size_t large = 64 << 20;
 void check_records(const Capture& capture) {
     std::string texts[3];
     std::chrono::nanoseconds last = 0ns;
-    for (std::size_t i = 0; i < capture.record_count(); ++i) {
-        const CaptureRecord record = capture.record(i);
+    for (const CaptureRecord& record : capture.playback()) {
         CHECK(record.time >= last);
         last = record.time;
         if (!record.truncated) CHECK_FALSE(record.data.empty());
@@ -161,12 +160,17 @@ TEST_CASE("what the child was given is recorded before its answer, and after the
     const RunResult result = run_with_text("answer-line", "question\n");
     const Capture& capture = result.capture;
     REQUIRE(capture.record_count() >= 2);
-    CHECK(capture.record(0).stream == STDIN);
-    CHECK(capture.record(0).data == "question\n");
-    CHECK(capture.record(0).time >= 0ns);
+    auto playback = capture.playback();
+    const auto first = playback.next();
+    REQUIRE(first);
+    CHECK(first->stream == STDIN);
+    CHECK(first->data == "question\n");
+    CHECK(first->time >= 0ns);
     CHECK(capture.text(STDOUT) == "got question\n");
-    for (std::size_t i = 1; i < capture.record_count(); ++i) {
-        CHECK(capture.record(i).time >= capture.record(i - 1).time);
+    auto last = first->time;
+    for (const CaptureRecord& record : playback) {
+        CHECK(record.time >= last);
+        last = record.time;
     }
 }
 
@@ -298,8 +302,8 @@ TEST_CASE("observers see each record that the capture holds, as it happens") {
     reactor.submit(job, {.on_record = [&](const CaptureRecord& record) { seen.push_back(text_of(record)); },
                          .on_end =
                              [&](RunResult&& result) {
-                                 for (std::size_t i = 0; i < result.capture.record_count(); ++i) {
-                                     kept.push_back(text_of(result.capture.record(i)));
+                                 for (const CaptureRecord& record : result.capture.playback()) {
+                                     kept.push_back(text_of(record));
                                  }
                              }});
     REQUIRE(reactor.run());

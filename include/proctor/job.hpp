@@ -57,18 +57,6 @@ struct Require {
     bool kill = false;    ///< a kill that no descendant escapes (cgroup.kill, or a keeper)
 };
 
-/// Which streams are recorded, and how much of them.
-struct CaptureOptions {
-    bool input = true;
-    bool output = true;
-    bool error_output = true;
-    CaptureLimits limits{};
-    bool keep = true;  ///< false: observers see the records and totals are counted, nothing is stored
-    /// What comes when a limit is crossed: false goes on, dropping and counting the rest; true ends the run with
-    /// output_limit.
-    bool limit_ends_run = false;
-};
-
 /// One program to run. Only argv or shell is needed:
 ///
 ///     proctor::Job job{.argv = {"python3", "solution.py"}, .limits = {.time = 2s}};

@@ -2,14 +2,20 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
+#include <memory>
 #include <optional>
+#include <string>
 
 #include <proctor/capture.hpp>
 #include <proctor/error.hpp>
 #include <proctor/export.hpp>
 
 namespace proctor {
+
+class CaptureLines;
 
 /// Plays records back, one after another, from wherever they are kept:
 ///
@@ -24,6 +30,12 @@ public:
 
     /// The next record; none after the last, and where reading has failed: see error().
     [[nodiscard]] std::optional<CaptureRecord> next();
+    /// The next record of that stream; those of others before it are passed over. So the bytes of one stream come piece
+    /// by piece, in the memory of one record.
+    [[nodiscard]] std::optional<CaptureRecord> next(Stream stream);
+    /// What is left line by line (<proctor/capture_lines.hpp>), of one stream or of all. It takes its records from this
+    /// playback, which must outlive it and stay where it is.
+    [[nodiscard]] CaptureLines lines(std::optional<Stream> stream = std::nullopt) &;
     /// Back to the first record. Forgets the error.
     void rewind();
     /// So that next() gives the first record of that time or later, wherever the playback is now.
@@ -74,6 +86,30 @@ private:
     std::optional<CaptureRecord> found_{};              // by skip_to(): the next one
     std::optional<std::chrono::nanoseconds> behind_{};  // time of the one before the next
     std::optional<Error> error_{};
+};
+
+/// Plays a Capture, from memory and then from its temporary file, through one buffer that is as large as the largest
+/// record. Recording may go on meanwhile: a record's data is then valid until the next one is recorded, too.
+/// Errors: stage `spool`, the temporary file cannot be read.
+class PROCTOR_API CapturePlayback final : public CapturePlaybackBase {
+public:
+    ~CapturePlayback() override;
+
+private:
+    friend class Capture;
+    explicit CapturePlayback(std::shared_ptr<const detail::CaptureState> state) noexcept;
+
+    std::optional<CaptureRecord> read() override;
+    void start_over() override;
+
+    [[nodiscard]] bool buffer(std::size_t wanted);
+
+    std::shared_ptr<const detail::CaptureState> state_;
+    std::chrono::nanoseconds time_{};  // of the last record
+    std::size_t place_ = 0;            // in memory
+    std::uint64_t spool_place_ = 0;    // in the temporary file, of what comes after the buffer
+    std::string buffer_{};
+    std::size_t buffer_place_ = 0;
 };
 
 }  // namespace proctor

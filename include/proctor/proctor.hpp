@@ -2,6 +2,7 @@
 #pragma once
 
 #include <proctor/capture.hpp>
+#include <proctor/capture_lines.hpp>
 #include <proctor/doctor.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
@@ -10,6 +11,7 @@
 #include <proctor/monitor.hpp>
 #include <proctor/playback.hpp>
 #include <proctor/reactor.hpp>
+#include <proctor/recorder.hpp>
 #include <proctor/result.hpp>
 #include <proctor/stdio.hpp>
 #include <proctor/units.hpp>

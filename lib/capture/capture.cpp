@@ -1,11 +1,28 @@
 // SPDX-License-Identifier: MIT
-#include <proctor/capture.hpp>
+#include <memory>
+#include <utility>
 
-#include <cassert>
+#include <proctor/capture.hpp>
+#include <proctor/playback.hpp>
+#include <proctor/recorder.hpp>
+
+#include "capture/capture_state.hpp"
 
 namespace proctor {
 
-const StreamTotals& Capture::totals(Stream stream) const noexcept { return totals_[stream]; }
+Capture::Capture(CaptureOptions options) : state_(std::make_shared<detail::CaptureState>(std::move(options))) {}
+
+CaptureRecorder Capture::record() {
+    if (!state_ || state_->recorded) {
+        state_ = std::make_shared<detail::CaptureState>(state_ ? state_->options : CaptureOptions());
+    }
+    state_->recorded = true;
+    return CaptureRecorder(state_);
+}
+
+CapturePlayback Capture::playback() const { return CapturePlayback(state_); }
+
+StreamTotals Capture::totals(Stream stream) const noexcept { return state_ ? state_->totals[stream] : StreamTotals(); }
 
 Bytes Capture::size(Stream stream) const noexcept { return totals(stream).bytes; }
 
@@ -17,24 +34,16 @@ bool Capture::any_truncated() const noexcept { return truncated(STDIN) || trunca
 
 std::string Capture::text(Stream stream) const {
     std::string text;
-    if (!entries_.empty()) {
+    if (record_count() > 0) {
         text.reserve(static_cast<std::size_t>(size(stream)));
-    }
-    for (std::size_t index = 0; index < entries_.size(); ++index) {
-        if (entries_[index].stream == stream) {
-            text.append(record(index).data);
+        CapturePlayback playback(state_);
+        while (const auto record = playback.next(stream)) {
+            text.append(record->data);
         }
     }
     return text;
 }
 
-std::size_t Capture::record_count() const noexcept { return entries_.size(); }
-
-CaptureRecord Capture::record(std::size_t index) const noexcept {
-    assert(index < entries_.size());
-    const Entry& entry = entries_[index];
-    const std::size_t begin = index == 0 ? 0 : entries_[index - 1].end;
-    return {entry.time, entry.stream, std::string_view(data_).substr(begin, entry.end - begin), entry.truncated};
-}
+std::size_t Capture::record_count() const noexcept { return state_ ? state_->store.count() : 0; }
 
 }  // namespace proctor

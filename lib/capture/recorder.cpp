@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "capture/recorder.hpp"
-
 #include <algorithm>
+#include <utility>
+
+#include <proctor/recorder.hpp>
+
+#include "capture/capture_state.hpp"
 
 namespace proctor {
 
@@ -29,6 +32,8 @@ CaptureRecorderBase::CaptureRecorderBase(const CaptureLimits& limits) noexcept {
     counters_[STDERR].max_lines = limits.max_stderr_lines;
 }
 
+CaptureRecorderBase::~CaptureRecorderBase() = default;
+
 std::string_view CaptureRecorderBase::Counter::cut(std::string_view data,
                                                    std::int64_t newlines_in_data) const noexcept {
     std::string_view kept = data;
@@ -44,7 +49,7 @@ std::string_view CaptureRecorderBase::Counter::cut(std::string_view data,
 }
 
 CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_view data,
-                                                    std::chrono::nanoseconds time) noexcept {
+                                                    std::chrono::nanoseconds time) {
     Added added;
     if (data.empty()) {
         return added;
@@ -60,16 +65,16 @@ CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_v
         counter.bytes += length(kept);
         counter.newlines += kept.size() == data.size() ? newlines : count_newlines(kept);
         counter.tail = kept.back() != '\n';
-        added.data = CaptureRecord{last_time_, stream, kept, false};
+        added.data = CaptureRecord{.time = last_time_, .stream = stream, .data = kept};
     }
     if (kept.size() < data.size()) {
         counter.truncated = true;
-        added.cut = CaptureRecord{last_time_, stream, {}, true};
+        added.cut = CaptureRecord{.time = last_time_, .stream = stream, .truncated = true};
     }
     return added;
 }
 
-void CaptureRecorderBase::count(Stream stream, std::string_view data) noexcept {
+void CaptureRecorderBase::count(Stream stream, std::string_view data) {
     if (!data.empty()) {
         count_total(counters_[stream], data);
     }
@@ -94,29 +99,42 @@ StreamTotals CaptureRecorderBase::totals(Stream stream) const noexcept {
     return totals;
 }
 
+CaptureRecorder::CaptureRecorder(std::shared_ptr<detail::CaptureState> state) noexcept
+    : CaptureRecorderBase(state->options.limits), state_(std::move(state)) {}
+
+CaptureRecorder::CaptureRecorder(CaptureRecorder&&) noexcept = default;
+
+CaptureRecorder::~CaptureRecorder() {
+    if (state_) {
+        state_->store.finish();
+    }
+}
+
 CaptureRecorderBase::Added CaptureRecorder::add(Stream stream, std::string_view data, std::chrono::nanoseconds time) {
+    if (!detail::records(state_->options, stream) || error()) {
+        count(stream, data);
+        return {};
+    }
     const Added added = CaptureRecorderBase::add(stream, data, time);
-    if (keep_) {
-        if (added.data) {
-            keep(*added.data);
-        }
-        if (added.cut) {
-            keep(*added.cut);
+    state_->totals[stream] = totals(stream);
+    if (state_->options.keep) {
+        for (const auto& record : {added.data, added.cut}) {
+            // Where the first of the two has met an error, the mark still goes beside it, in memory.
+            if (record) {
+                state_->store.append(*record);
+            }
         }
     }
     return added;
 }
 
-void CaptureRecorder::keep(const CaptureRecord& record) {
-    capture_.data_.append(record.data);
-    capture_.entries_.push_back({record.time, capture_.data_.size(), record.stream, record.truncated});
+void CaptureRecorder::count(Stream stream, std::string_view data) {
+    CaptureRecorderBase::count(stream, data);
+    state_->totals[stream] = totals(stream);
 }
 
-Capture CaptureRecorder::take() {
-    for (const Stream stream : {STDIN, STDOUT, STDERR}) {
-        capture_.totals_[stream] = totals(stream);
-    }
-    return std::move(capture_);
-}
+void CaptureRecorder::mark_last_ambiguous() noexcept { state_->store.mark_last_ambiguous(); }
+
+const std::optional<Error>& CaptureRecorder::error() const noexcept { return state_->store.error(); }
 
 }  // namespace proctor

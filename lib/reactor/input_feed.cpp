@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 namespace proctor::detail {
 
@@ -27,6 +28,7 @@ void InputFeed::begin(UniqueFd pipe) noexcept {
     assert(idle());
     pipe_ = std::move(pipe);
     stopped_ = false;
+    held_ = false;
 }
 
 void InputFeed::open_text(UniqueFd pipe, std::string_view text) noexcept {
@@ -66,6 +68,16 @@ void InputFeed::stop() noexcept {
     engine_.cancel(read_);
     engine_.cancel(write_);
     engine_.cancel(ready_);
+    if (std::exchange(waits_, false)) {
+        end();
+    }
+}
+
+void InputFeed::release() noexcept {
+    held_ = false;
+    if (std::exchange(waits_, false)) {
+        write_next();
+    }
 }
 
 void InputFeed::read_next() noexcept {
@@ -89,6 +101,10 @@ void InputFeed::on_read(int result) noexcept {
 }
 
 void InputFeed::write_next() noexcept {
+    if (held_) {
+        waits_ = true;
+        return;
+    }
     issued_ = now();
     write_.fd = pipe_.get();
     write_.data = rest_;

@@ -43,6 +43,10 @@ public:
     /// Nothing, and no end of file.
     void hold_open(UniqueFd pipe) noexcept { pipe_ = std::move(pipe); }
 
+    /// No write is begun before the release: what was written before has first to be put away.
+    void hold() noexcept { held_ = true; }
+    void release() noexcept;
+
     /// The main process is dead: no more is written.
     void stop() noexcept;
 
@@ -75,6 +79,8 @@ private:
     UniqueFd opened_{};
     int source_ = -1;
     bool stopped_ = true;
+    bool held_ = false;
+    bool waits_ = false;  // for the release
     std::string piece_{};
     std::string_view rest_{};
     Instant issued_{};

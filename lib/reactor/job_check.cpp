@@ -130,7 +130,14 @@ Complaint check_times(const Job& job) {
     return {};
 }
 
-Complaint check_capture(const CaptureLimits& limits) {
+Complaint check_capture(const CaptureOptions& options) {
+    if (options.max_size < 0) {
+        return complaint(EINVAL, "max_size of the capture is negative", "0 keeps nothing in memory");
+    }
+    if (auto found = check_path(options.spool_directory, "the spool directory")) {
+        return found;
+    }
+    const CaptureLimits& limits = options.limits;
     for (const auto& limit :
          {limits.max_stdout_lines, limits.max_stdout_bytes, limits.max_stderr_lines, limits.max_stderr_bytes}) {
         if (limit && *limit < 0) {
@@ -211,7 +218,7 @@ std::optional<Error> check_job(const Job& job) {
           +[](const Job& each) { return check_environment(each.environment); },
           +[](const Job& each) { return check_streams(each); },
           +[](const Job& each) { return check_descriptors(each); }, +[](const Job& each) { return check_times(each); },
-          +[](const Job& each) { return check_capture(each.capture.limits); },
+          +[](const Job& each) { return check_capture(each.capture); },
           +[](const Job& each) { return check_process(each); }}) {
         if (auto found = check(job)) {
             return found;

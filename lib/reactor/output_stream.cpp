@@ -21,12 +21,20 @@ void OutputStream::open(UniqueFd pipe, int forward_to) noexcept {
 void OutputStream::reset() noexcept {
     assert(state_ == State::ended && idle());
     paused_ = false;
+    held_ = false;
     impatient_ = false;
     budget_.reset();
 }
 
 void OutputStream::resume() noexcept {
     paused_ = false;
+    if (state_ != State::ended && idle()) {
+        read_next();
+    }
+}
+
+void OutputStream::release() noexcept {
+    held_ = false;
     if (state_ != State::ended && idle()) {
         read_next();
     }
@@ -58,7 +66,7 @@ void OutputStream::read_next() noexcept {
     }
     if (budget_ == std::size_t{0}) {
         end();
-    } else if (!paused_ || state_ == State::ending) {
+    } else if (!held_ && (!paused_ || state_ == State::ending)) {
         read_.fd = pipe_.get();
         engine_.start(read_);
     }

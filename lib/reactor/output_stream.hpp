@@ -39,6 +39,10 @@ public:
     /// May come before open(), and from inside on_output().
     void pause() noexcept { paused_ = true; }
     void resume() noexcept;
+    /// As pause and resume, but apart from them, and for what is read at the end too: what was read before has first to
+    /// be put away.
+    void hold() noexcept { held_ = true; }
+    void release() noexcept;
 
     /// Only strangers can hold the pipe any more: take what it holds now, paused or not, then end. If `impatient`,
     /// forward no more. May come again, in more haste, and from inside on_output().
@@ -71,6 +75,7 @@ private:
     Stream stream_;
     State state_ = State::ended;
     bool paused_ = false;
+    bool held_ = false;
     bool impatient_ = false;
     bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
     int forward_to_ = -1;

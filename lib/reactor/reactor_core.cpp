@@ -21,8 +21,9 @@ namespace proctor::detail {
 
 namespace {
 
-// Requests that a run may have in flight: three streams, each with one, the exit watch, and a cancellation for each.
-constexpr unsigned requests_per_run = 8;
+// Requests that a run may have in flight: three streams, each with one, the exit watch, a cancellation for each, and a
+// write of the spool.
+constexpr unsigned requests_per_run = 9;
 
 constexpr unsigned most_running = 16'000;
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <utility>
 
+#include "capture/capture_state.hpp"
 #include "reactor/reactor_core.hpp"
 
 namespace proctor::detail {
@@ -38,15 +39,6 @@ int rank(Reason reason) noexcept {
     return 5;
 }
 
-bool records(const CaptureOptions& options, Stream stream) noexcept {
-    switch (stream) {
-        case STDIN: return options.input;
-        case STDOUT: return options.output;
-        case STDERR: return options.error_output;
-    }
-    return false;
-}
-
 }  // namespace
 
 Run::Run(ReactorCore& core) noexcept
@@ -54,6 +46,7 @@ Run::Run(ReactorCore& core) noexcept
       engine_(core.engine()),
       tree_(core.tools()),
       watch_(core.engine(), core.sampler(), tree_, *this),
+      spool_(engine_, *this),
       input_(engine_, *this),
       output_(engine_, *this, STDOUT),
       error_output_(engine_, *this, STDERR) {}
@@ -63,7 +56,9 @@ void Run::assign(Job job, Handlers handlers, std::uint64_t id) {
     handlers_ = std::move(handlers);
     id_ = id;
     state_ = JobState::queued;
-    recorder_.emplace(job_.capture.limits, job_.capture.keep);
+    capture_ = Capture(job_.capture);
+    recorder_.emplace(capture_.record());
+    spool_.open(CaptureAccess::store(*recorder_));
 }
 
 void Run::refuse(Error error) {
@@ -95,6 +90,8 @@ void Run::record(Stream stream, std::string_view data, Instant time, std::string
         return;
     }
     const auto added = recorder_->add(stream, data, since_zero(time));
+    spool_.pump();
+    look_at_spool();
     if (kept != nullptr && added.data) {
         *kept = added.data->data;
     }
@@ -110,25 +107,6 @@ void Run::record(Stream stream, std::string_view data, Instant time, std::string
         }
     }
 }
-
-void Run::on_output_error(Stream stream, int error_number, bool forwarding) noexcept {
-    const std::string name = stream == STDOUT ? "standard output" : "standard error";
-    fail({Stage::io, error_number,
-          forwarding ? "the child's " + name + " cannot be passed on" : "the child's " + name + " cannot be read",
-          forwarding ? "look at what the descriptor leads to: a full disk, or one that is not open for writing" : ""});
-    terminate();
-}
-
-void Run::on_output_end(Stream /*stream*/) noexcept { advance(); }
-
-void Run::on_input_error(int error_number, bool reading) noexcept {
-    fail({Stage::io, error_number,
-          reading ? "the job's input cannot be read" : "the child's standard input cannot be written",
-          reading ? "name a file or descriptor that can be read" : ""});
-    terminate();
-}
-
-void Run::on_input_end() noexcept { advance(); }
 
 void Run::on_exit(int result) noexcept {
     if (result < 0) {
@@ -322,8 +300,13 @@ void Run::advance() noexcept {
     }
     const bool idle = input_.idle() && !task_watch_.in_flight() && !exit_watch_.in_flight() &&
                       !keeper_news_.in_flight() && !keeper_exit_.in_flight();
+    const bool spooled = outputs_ended() && idle && spool_.finish();
     if (tree_killed_ && outputs_ended() && idle && tree_is_gone()) {
-        settle_soon();
+        gone_at_ = gone_at_.value_or(now());
+        if (spooled) {
+            look_at_spool();
+            settle_soon();
+        }
     }
 }
 
@@ -430,6 +413,7 @@ void Run::clear() noexcept {
     cloned_at_.reset();
     zero_.reset();
     exited_at_.reset();
+    gone_at_.reset();
     signalled_at_.reset();
     crossed_at_.reset();
     reason_.reset();
@@ -438,6 +422,9 @@ void Run::clear() noexcept {
     output_.reset();
     error_output_.reset();
     recorder_.reset();
+    capture_ = {};
+    spool_.close();
+    held_ = false;
 }
 
 void Run::forsake(bool kill) noexcept {
@@ -449,6 +436,7 @@ void Run::forsake(bool kill) noexcept {
     input_.forsake();
     output_.forsake();
     error_output_.forsake();
+    spool_.forsake();
     exit_watch_.forsake();
     task_watch_.forsake();
     keeper_news_.forsake();

@@ -6,9 +6,10 @@
 
 #include <proctor/job.hpp>
 #include <proctor/reactor.hpp>
+#include <proctor/recorder.hpp>
 #include <proctor/result.hpp>
 
-#include "capture/recorder.hpp"
+#include "capture/spool_writer.hpp"
 #include "containment/job_tree.hpp"
 #include "limits/limit_watch.hpp"
 #include "process/child_process.hpp"
@@ -28,7 +29,7 @@ class ReactorCore;
 /// The main process's death freezes the verdict. Then output may go on for drain_grace, until end of file; the process
 /// group is killed; what the pipes still hold is read; the leader is reaped last. The result is delivered by a timer
 /// that is due at once, so never from inside a request's completion, when nothing of the run is in flight any more.
-class Run final : private OutputOwner, private InputOwner, private LimitOwner {
+class Run final : private OutputOwner, private InputOwner, private LimitOwner, private SpoolOwner {
 public:
     explicit Run(ReactorCore& core) noexcept;
     ~Run() = default;
@@ -80,6 +81,7 @@ private:
     void on_input(std::string_view data, Instant issued) noexcept override;
     void on_input_error(int error_number, bool reading) noexcept override;
     void on_input_end() noexcept override;
+    void on_spool_moved() noexcept override;
     void on_limit(Reason reason, Instant crossed_at) noexcept override;
     [[nodiscard]] std::optional<Instant> began() noexcept override;
     void on_exit(int result) noexcept;
@@ -92,6 +94,7 @@ private:
     void on_settle(int result) noexcept;
 
     void record(Stream stream, std::string_view data, Instant time, std::string_view* kept);
+    void look_at_spool() noexcept;
     void watch_limits();
     void strike(Reason reason, Instant crossed_at) noexcept;
     [[nodiscard]] Reason prefer(Reason reason) noexcept;
@@ -126,6 +129,7 @@ private:
     std::optional<Instant> cloned_at_{};
     std::optional<Instant> zero_{};  // the child's stamp, once it has left our address space
     std::optional<Instant> exited_at_{};
+    std::optional<Instant> gone_at_{};
     std::optional<Instant> signalled_at_{};
     std::optional<Instant> crossed_at_{};
     std::optional<Reason> reason_{};
@@ -138,7 +142,10 @@ private:
 
     JobTree tree_;
     LimitWatch watch_;
+    Capture capture_{};
     std::optional<CaptureRecorder> recorder_{};
+    SpoolWriter spool_;
+    bool held_ = false;  // streams, until the spool has room
     InputFeed input_;
     UniqueFd unopened_output_{};
     UniqueFd unopened_error_output_{};

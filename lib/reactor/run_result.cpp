@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // How a run becomes a result.
+#include <utility>
+
 #include <proctor/job.hpp>
 
 #include "reactor/reactor_core.hpp"
@@ -20,13 +22,14 @@ RunResult Run::make_result() {
         const auto relative = [&](std::optional<Instant> time) -> std::optional<Nanoseconds> {
             return time ? std::optional(since_zero(*time)) : std::nullopt;
         };
-        result.limit_events = {relative(crossed_at_), relative(signalled_at_), since_zero(now())};
+        result.limit_events = {relative(crossed_at_), relative(signalled_at_), since_zero(gone_at_.value_or(now()))};
     }
     result.error = error_;
     const bool clean = result.exit_code == 0 && !reason_;
     result.outcome = error_ ? Outcome::error : clean ? Outcome::pass : Outcome::fail;
     result.blocked_in = std::move(blocked_in_);
-    result.capture = recorder_->take();
+    recorder_.reset();
+    result.capture = std::move(capture_);
     return result;
 }
 

@@ -78,8 +78,11 @@ protected:
 /// gone is -EPIPE and never a signal.
 class Write : public Operation {
 public:
+    static constexpr std::uint64_t at_position = static_cast<std::uint64_t>(-1);
+
     int fd = -1;
     std::span<const char> data{};
+    std::uint64_t offset = at_position;  ///< in a file; else where the descriptor's own position is
 
 protected:
     Write() noexcept : Operation(Kind::write) {}

@@ -150,7 +150,7 @@ void UringEngine::prepare(io_uring_sqe& slot, Operation& operation) noexcept {
         case Operation::Kind::write: {
             auto& write = static_cast<Write&>(operation);
             io_uring_prep_write(&slot, write.fd, write.data.data(), static_cast<unsigned>(write.data.size()),
-                                static_cast<std::uint64_t>(-1));
+                                write.offset);
             slot.rw_flags = kernel_.write_without_signal ? rwf_nosignal : 0;
             break;
         }
