@@ -17,6 +17,7 @@ constexpr std::string_view general_text =
 
 Usage: proctor run [options] [--] COMMAND [ARG...]
        proctor run --help
+       proctor replay [options] CAPTURE
        proctor doctor
        proctor --version
 
@@ -29,6 +30,26 @@ constexpr std::string_view run_head =
 
 Runs COMMAND, passes on what it writes, ends it when it crosses a limit, and
 ends with it what it left behind. Options stop at COMMAND.
+)";
+
+constexpr std::string_view replay_head =
+    R"(Usage: proctor replay [options] CAPTURE
+
+Plays what `proctor run --capture` recorded, in its own time: what the program
+wrote to standard output and to standard error goes there again. On a terminal
+colours tell them apart (unless NO_COLOR is set). CAPTURE is a file of JSON
+Lines, or - for standard input.
+)";
+
+constexpr std::string_view replay_tail = R"(
+Exit status:
+  0      all of it was played
+  125    proctor could not do its part: a wrong option, or a file that is
+         damaged; what is before the damaged line is played
+  128+N  proctor was told to stop by signal N, or nobody reads any more (141)
+
+Example: what happened, ten times as fast
+  proctor run --capture c.jsonl -- ./solution; proctor replay --speed 10 c.jsonl
 )";
 
 constexpr std::string_view doctor_head =
@@ -84,6 +105,8 @@ std::string options_of(const CLI::App& app) {
 }  // namespace
 
 std::string run_help(const CLI::App& app) { return std::string(run_head) + options_of(app).append(run_tail); }
+
+std::string replay_help(const CLI::App& app) { return std::string(replay_head) + options_of(app).append(replay_tail); }
 
 std::string doctor_help(const CLI::App& app) { return std::string(doctor_head) + options_of(app); }
 

@@ -15,6 +15,9 @@ namespace proctor::cli {
 /// `proctor run --help`; the options and their groups are read from `app`.
 [[nodiscard]] std::string run_help(const CLI::App& app);
 
+/// `proctor replay --help`
+[[nodiscard]] std::string replay_help(const CLI::App& app);
+
 /// `proctor doctor --help`
 [[nodiscard]] std::string doctor_help(const CLI::App& app);
 

@@ -20,6 +20,7 @@
 #include "exit_status.hpp"
 #include "messages.hpp"
 #include "options.hpp"
+#include "replay_command.hpp"
 #include "result_file.hpp"
 #include "run_command.hpp"
 
@@ -76,9 +77,13 @@ int act(const std::vector<std::string>& words, const StandardStreams& streams) {
         const int status = print(diagnosis.text);
         return status != 0 ? status : diagnosis.status;
     }
+    if (const auto* wanted = std::get_if<cli::ReplayRequest>(&*request)) {
+        return cli::replay_command(*wanted);
+    }
     auto& run = std::get<cli::RunRequest>(*request);
-    if (run.result_path == "-" && streams.output_was_closed) {
-        cli::tell("--result -: standard output is closed — open it, or name a file");
+    const char* to_output = run.result_path == "-" ? "--result" : run.capture_path == "-" ? "--capture" : nullptr;
+    if (to_output != nullptr && streams.output_was_closed) {
+        cli::tell(std::string(to_output) + " -: standard output is closed — open it, or name a file");
         return cli::failure_status;
     }
     return cli::run_command(std::move(run));

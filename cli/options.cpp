@@ -151,6 +151,17 @@ void add_streams(CLI::App& app, RunRequest& request) {
             "write how it ended as one line of JSON, also if\nproctor failed; - is proctor's output and "
             "implies\n--quiet")
         ->group(group);
+    add_value(app, "--capture", parse_text, [&](const auto& path) { request.capture_path = path; })
+        ->type_name("FILE")
+        ->description(
+            "record what passed on its streams, and when, as lines\nof JSON that `proctor replay` plays; - is "
+            "proctor's\noutput and implies --quiet")
+        ->group(group);
+    add_value(app, "--capture-precision", parse_precision,
+              [&](const auto& digits) { request.capture_options.precision = digits; })
+        ->type_name("N")
+        ->description("digits of a record's seconds, 0 to 9 (default: 3)")
+        ->group(group);
     app.add_flag("--quiet", request.quiet, "pass on none of its output, and tell nothing but\nproctor's own failures")
         ->group(group);
 }
@@ -327,7 +338,11 @@ Result<Request> read_run(const std::vector<std::string>& words) {
         return parsed.error();
     }
 
-    request.quiet = request.quiet || request.result_path == "-";
+    if (request.result_path && request.result_path == request.capture_path) {
+        return misuse(fmt::format("--result and --capture are both {}", *request.result_path),
+                      "write them to two files");
+    }
+    request.quiet = request.quiet || request.result_path == "-" || request.capture_path == "-";
     request.job.argv = std::move(split->command);
     if (shell && !request.job.argv.empty()) {
         request.job.shell = std::move(request.job.argv.front());
@@ -337,6 +352,47 @@ Result<Request> read_run(const std::vector<std::string>& words) {
                           "write what /bin/sh shall do, as in: --shell 'make && ./a.out'");
         }
     }
+    return Request(std::move(request));
+}
+
+Result<Request> read_replay(const std::vector<std::string>& words) {
+    ReplayRequest request;
+    bool help = false;
+    CLI::App app;
+    app.set_help_flag();
+    add_value(app, "--speed", parse_speed, [&](const auto& speed) { request.speed = speed; })
+        ->type_name("X")
+        ->description("times as fast as it was, such as 2 or 0.5")
+        ->group("Options");
+    app.add_flag("--instant", request.instant, "without any waiting")->group("Options");
+    add_value(app, "--stream", parse_stream, [&](const auto& stream) { request.streams.insert(stream); })
+        ->type_name("0|1|2")
+        ->description(
+            "play this stream alone; repeatable (default: 1 and 2).\n0, what the program read, is shown on "
+            "standard output")
+        ->group("Options");
+    app.add_flag("-h,--help", help, "show this")->group("Help");
+    Result<SplitWords> split = split_words(app, words);
+    if (!split) {
+        return split.error();
+    }
+    if (const Result<void> parsed = parse(app, std::move(split->options)); !parsed) {
+        return parsed.error();
+    }
+    if (help) {
+        return Request(TextRequest{replay_help(app)});
+    }
+    constexpr std::string_view usage = "write: proctor replay [options] CAPTURE; `proctor replay --help` tells more";
+    if (split->command.size() != 1) {
+        return misuse(split->command.empty()
+                          ? "CAPTURE is missing"
+                          : fmt::format("{}: replay takes one CAPTURE, as its last word", split->command.back()),
+                      std::string(usage));
+    }
+    if (request.instant && request.speed) {
+        return misuse("--instant and --speed: it cannot be both", "leave one of them out");
+    }
+    request.path = split->command.front();
     return Request(std::move(request));
 }
 
@@ -374,6 +430,9 @@ Result<Request> read_command_line(const std::vector<std::string>& words) {
     const std::string& first = words.front();
     if (first == "run") {
         return read_run({words.begin() + 1, words.end()});
+    }
+    if (first == "replay") {
+        return read_replay({words.begin() + 1, words.end()});
     }
     if (first == "doctor") {
         return read_doctor({words.begin() + 1, words.end()});

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include <proctor/capture_json.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
 #include <proctor/reactor.hpp>
@@ -16,8 +18,18 @@ namespace proctor::cli {
 struct RunRequest {
     Job job{};
     ReactorOptions reactor{.max_running = 1};
-    std::optional<std::string> result_path{};  ///< "-" is standard output
+    std::optional<std::string> result_path{};   ///< "-" is standard output
+    std::optional<std::string> capture_path{};  ///< "-" is standard output
+    JSONCaptureOptions capture_options{};
     bool quiet = false;
+};
+
+/// `proctor replay`.
+struct ReplayRequest {
+    std::string path{};             ///< "-" is standard input
+    std::optional<double> speed{};  ///< null: in the capture's own time
+    bool instant = false;
+    std::set<Stream> streams{};  ///< empty: both outputs
 };
 
 /// `--help` and `--version`.
@@ -30,7 +42,7 @@ struct DoctorRequest {
     ReactorOptions reactor{};
 };
 
-using Request = std::variant<RunRequest, DoctorRequest, TextRequest>;
+using Request = std::variant<RunRequest, ReplayRequest, DoctorRequest, TextRequest>;
 
 /// What the words after the program's own name ask for. An Error is a misuse: `message` says what is wrong, `cure` what
 /// would be right.

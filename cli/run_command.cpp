@@ -15,6 +15,7 @@
 #include <proctor/result.hpp>
 #include <proctor/stdio.hpp>
 
+#include "capture_file.hpp"
 #include "exit_status.hpp"
 #include "messages.hpp"
 #include "result_file.hpp"
@@ -36,7 +37,7 @@ Ending failed(Error error) {
     return ending;
 }
 
-Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals) {
+Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals, CaptureFile* capture) {
     Result<Reactor> reactor = Reactor::create(options);
     if (!reactor) {
         return failed(reactor.error());
@@ -53,10 +54,18 @@ Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals) {
         return failed(watch.error());
     }
     bool ended = false;
-    handle = reactor->submit(std::move(job), [&](RunResult&& result) {
+    Handlers handlers{.on_end = [&](RunResult&& result) {
         ending.result = std::move(result);
         ended = true;
-    });
+    }};
+    if (capture != nullptr) {
+        handlers.on_record = [capture](const CaptureRecord& record) { capture->add(record); };
+    }
+    handle = reactor->submit(std::move(job), std::move(handlers));
+    if (const Result<void> attached = capture != nullptr ? capture->attach(*reactor, handle) : Result<void>();
+        !attached) {
+        return failed(attached.error());
+    }
     if (const Result<void> ran = reactor->run(); !ran) {
         return failed(ran.error());
     }
@@ -71,16 +80,47 @@ void connect_outputs(Job& job, bool quiet) {
     job.error_output = quiet ? Output::capture() : Output::forward(STDERR_FILENO);
 }
 
-Ending run_request(RunRequest& request, Result<StopSignals>& signals) {
-    if (request.job.argv.empty() && request.job.shell.empty()) {
-        return failed({Stage::setup, EINVAL, "COMMAND is missing",
-                       "write: proctor run [options] [--] COMMAND [ARG…]; `proctor run --help` tells more"});
+// What cannot be had of the records is an error of ours, but a limit that was crossed stays what ended the run.
+void finish_capture(CaptureFile& capture, int stop_descriptor, Ending& ending) {
+    const Result<void> finished = capture.finish(stop_descriptor);
+    if (finished) {
+        return;
     }
+    RunResult& result = ending.result;
+    const bool cancelled = result.error && result.error->stage == Stage::cancelled;
+    if (result.reason || ending.stopped_by || (result.error && !cancelled)) {
+        return tell_failure(finished.error());
+    }
+    result.outcome = Outcome::error;
+    result.error = finished.error();
+}
+
+Ending run_request(RunRequest& request, Result<StopSignals>& signals, CaptureFile* capture) {
     if (!signals) {
         return failed(signals.error());
     }
     connect_outputs(request.job, request.quiet);
-    return run_job(std::move(request.job), request.reactor, *signals);
+    Ending ending = run_job(std::move(request.job), request.reactor, *signals, capture);
+    if (capture != nullptr) {
+        finish_capture(*capture, signals->descriptor(), ending);
+    }
+    return ending;
+}
+
+// The file of the capture, if one is wanted; an error is known before anything has been done.
+Result<std::optional<CaptureFile>> prepare(const RunRequest& request) {
+    if (request.job.argv.empty() && request.job.shell.empty()) {
+        return Error{Stage::setup, EINVAL, "COMMAND is missing",
+                     "write: proctor run [options] [--] COMMAND [ARG…]; `proctor run --help` tells more"};
+    }
+    if (!request.capture_path) {
+        return std::optional<CaptureFile>();
+    }
+    Result<CaptureFile> opened = CaptureFile::open(*request.capture_path, request.capture_options);
+    if (!opened) {
+        return opened.error();
+    }
+    return std::optional<CaptureFile>(std::move(*opened));
 }
 
 void tell_ending(const Ending& ending, bool quiet) {
@@ -108,8 +148,11 @@ int run_command(RunRequest request) {
         }
         result_file.emplace(std::move(*opened));
     }
+    // Before the signals are blocked: opening a named pipe waits for its reader.
+    Result<std::optional<CaptureFile>> capture = prepare(request);
     Result<StopSignals> signals = StopSignals::create();
-    const Ending ending = run_request(request, signals);
+    const Ending ending =
+        capture ? run_request(request, signals, capture->has_value() ? &**capture : nullptr) : failed(capture.error());
     tell_ending(ending, request.quiet);
     const int status = exit_status(ending.result, ending.stopped_by);
     if (result_file) {

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <limits>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -36,6 +38,10 @@ Error not_a(std::string_view what, std::string_view text, std::string_view cure)
 Error too_large(std::string_view text, std::string_view most, std::string_view cure) {
     return misuse(fmt::format("'{}' is too large (at most {})", text, most), cure);
 }
+
+// Beyond these nothing moves, or all of it at once.
+constexpr double least_speed = 1e-6;
+constexpr double most_speed = 1e9;
 
 constexpr bool digit(char character) { return character >= '0' && character <= '9'; }
 
@@ -224,6 +230,34 @@ Result<std::int64_t> parse_count(std::string_view text) {
     }
     return number ? Result<std::int64_t>(*number)
                   : too_large(text, std::to_string(std::numeric_limits<std::int64_t>::max()), count_cure);
+}
+
+Result<int> parse_precision(std::string_view text) {
+    if (text.size() != 1 || !digit(text[0])) {
+        return not_a("a precision", text, "write 0 to 9, the digits after the decimal point");
+    }
+    return text[0] - '0';
+}
+
+Result<double> parse_speed(std::string_view text) {
+    constexpr std::string_view cure = "write a number above zero, such as 2 or 0.5";
+    std::string_view rest = text;
+    if (!take_decimal(rest) || !rest.empty()) {
+        return not_a("a speed", text, cure);
+    }
+    double speed = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), speed);
+    if (read.ec != std::errc() || speed < least_speed || speed > most_speed) {
+        return misuse(fmt::format("'{}' is no speed at which anything could be played", text), cure);
+    }
+    return speed;
+}
+
+Result<Stream> parse_stream(std::string_view text) {
+    if (text.size() != 1 || text[0] < '0' || text[0] > '2') {
+        return not_a("a stream", text, "write 0 (its input), 1 (its output) or 2 (its error output)");
+    }
+    return static_cast<Stream>(text[0] - '0');
 }
 
 Result<User> parse_user(std::string_view text) {

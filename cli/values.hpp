@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include <proctor/capture.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
 #include <proctor/reactor.hpp>
@@ -25,6 +26,15 @@ namespace proctor::cli {
 
 /// A whole number, 0 or more.
 [[nodiscard]] Result<std::int64_t> parse_count(std::string_view text);
+
+/// A whole number, 0 to 9.
+[[nodiscard]] Result<int> parse_precision(std::string_view text);
+
+/// A decimal number above zero.
+[[nodiscard]] Result<double> parse_speed(std::string_view text);
+
+/// 0, 1 or 2.
+[[nodiscard]] Result<Stream> parse_stream(std::string_view text);
 
 /// automatic, cgroup, keeper or tree.
 [[nodiscard]] Result<Containment> parse_containment(std::string_view text);

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Debian's and Ubuntu's names.
-packages_to_build=(g++ meson ninja-build pkg-config liburing-dev libexpected-dev libcli11-dev libfmt-dev)
+packages_to_build=(g++ meson ninja-build pkg-config liburing-dev libexpected-dev libcli11-dev libfmt-dev
+    libsimdjson-dev)
 
 say() { printf '== %s\n' "$*"; }
 

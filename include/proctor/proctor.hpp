@@ -2,6 +2,7 @@
 #pragma once
 
 #include <proctor/capture.hpp>
+#include <proctor/capture_json.hpp>
 #include <proctor/capture_lines.hpp>
 #include <proctor/doctor.hpp>
 #include <proctor/error.hpp>

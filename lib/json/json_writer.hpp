@@ -19,12 +19,19 @@ struct Utf8Character {
 };
 [[nodiscard]] Utf8Character first_character(std::string_view text) noexcept;
 
+/// How many bytes at the end (at most 3) begin a character of which the rest is missing.
+[[nodiscard]] std::size_t incomplete_tail(std::string_view text) noexcept;
+
 /// How many bytes from the start stand for themselves in a JSON string: printable ASCII but `"` and `\`, and DEL.
 [[nodiscard]] std::size_t plain_length(std::string_view text) noexcept;
 
 /// Appends the text between quotation marks. UTF-8 is kept as it is; bytes that are not UTF-8 become U+FFFD, so the
 /// document is valid whatever is in the text.
 void append_json_string(std::string& out, std::string_view text);
+
+/// The same of a text that is known to be UTF-8, at the speed of memory. With `ensure_ascii`, what is beyond ASCII is
+/// escaped too, as one or two UTF-16 units.
+void append_json_utf8(std::string& out, std::string_view text, bool ensure_ascii);
 
 /// Appends seconds, truncated to `precision` (0 to 9) digits, without trailing zeros but with one decimal at least, and
 /// never with an exponent.

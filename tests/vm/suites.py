@@ -12,7 +12,7 @@ from shlex import quote
 from kernels import Unavailable, cache_directory
 
 PACKAGES = "qemu-system-x86 busybox-static"
-PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev libsimdjson-dev'
+PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev'
 
 
 class BuildFailure(Exception):
