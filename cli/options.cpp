@@ -145,6 +145,13 @@ void add_streams(CLI::App& app, RunRequest& request) {
         ->type_name("SIZE")
         ->description("the same by bytes")
         ->group(group);
+    add_value(app, "--order", parse_order, [&](const auto& order) { request.job.order = order; })
+        ->type_name("ORDER")
+        ->description(
+            "order of the two outputs: pipe (default), as far as\nit can be known; exact, as it was written. Warning:\n"
+            "with exact, a write larger than the socket buffer\nfails, /dev/stdout cannot be opened, Node.js prints\n"
+            "nothing, and what is buffered still comes late")
+        ->group(group);
     add_value(app, "--result", parse_text, [&](const auto& path) { request.result_path = path; })
         ->type_name("FILE")
         ->description(

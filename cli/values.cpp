@@ -297,6 +297,16 @@ Result<Containment> parse_containment(std::string_view text) {
     return not_a("a containment", text, "write automatic, cgroup, keeper or tree");
 }
 
+Result<Order> parse_order(std::string_view text) {
+    if (text == "pipe") {
+        return Order::pipe;
+    }
+    if (text == "exact") {
+        return Order::exact;
+    }
+    return not_a("an order", text, "write pipe or exact");
+}
+
 Result<Require> parse_require(std::string_view text) {
     Require require;
     std::string_view rest = text;

@@ -39,6 +39,9 @@ namespace proctor::cli {
 /// automatic, cgroup, keeper or tree.
 [[nodiscard]] Result<Containment> parse_containment(std::string_view text);
 
+/// pipe or exact.
+[[nodiscard]] Result<Order> parse_order(std::string_view text);
+
 /// Words of cgroup, cpu, memory, tasks and kill with commas between them.
 [[nodiscard]] Result<Require> parse_require(std::string_view text);
 

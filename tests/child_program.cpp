@@ -17,8 +17,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +115,55 @@ void alternate(char** words) {
     for (std::uint64_t i = 0; i < times; ++i) {
         dprintf(1, "o%llu\n", static_cast<unsigned long long>(i));
         dprintf(2, "e%llu\n", static_cast<unsigned long long>(i));
+    }
+}
+
+// Lines, each a write(2): the next number, on one stream for a run of random length, then on the other.
+void alternate_runs(char** words) {
+    const std::uint64_t count = number(words[0]);
+    std::uint64_t state = number(words[1]) * 2 + 1;
+    const std::uint64_t longest = number(words[2]);
+    int fd = 1;
+    for (std::uint64_t line = 0; line < count; fd = 3 - fd) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        for (std::uint64_t left = 1 + (state >> 33) % longest; left > 0 && line < count; --left, ++line) {
+            char text[24];
+            char* begin = text + sizeof text;
+            *--begin = '\n';
+            for (std::uint64_t rest = line, first = 1; first != 0 || rest > 0; rest /= 10, first = 0) {
+                *--begin = static_cast<char>('0' + rest % 10);
+            }
+            write_all(fd, begin, static_cast<std::size_t>(text + sizeof text - begin));
+        }
+    }
+}
+
+// One write(2) of so many bytes; what it answered goes to another descriptor.
+void write_once(char** words) {
+    static char block[4 << 20];
+    memset(block, 'w', sizeof block);
+    const ssize_t written = write(small_number(words[0]), block, static_cast<std::size_t>(number(words[1])));
+    dprintf(small_number(words[2]), "%lld\n", static_cast<long long>(written < 0 ? -errno : written));
+}
+
+// Sends standard input along with a byte, so many times.
+void send_descriptor(char** words) {
+    for (std::uint64_t left = number(words[1]); left > 0; --left) {
+        char byte = 'd';
+        iovec piece{&byte, 1};
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        msghdr header{};
+        header.msg_iov = &piece;
+        header.msg_iovlen = 1;
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        const int sent = 0;
+        memcpy(CMSG_DATA(rights), &sent, sizeof sent);
+        if (sendmsg(small_number(words[0]), &header, 0) < 0) fail("sendmsg");
     }
 }
 
@@ -454,6 +505,9 @@ const Command commands[] = {
     {"copy", 2, copy},
     {"copy-to-both", 0, copy_to_both},
     {"alternate", 1, alternate},
+    {"alternate-runs", 3, alternate_runs},
+    {"write-once", 3, write_once},
+    {"send-descriptor", 2, send_descriptor},
     {"read", 1, read_bytes},
     {"answer-line", 0, answer_line},
     {"checksum", 0, checksum},

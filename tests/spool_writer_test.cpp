@@ -209,7 +209,7 @@ TEST_CASE("nothing to write is finished at once") {
 namespace {
 
 struct Told final : OutputOwner {
-    std::string_view on_output(Stream, std::string_view data) noexcept override {
+    std::string_view on_output(Stream, std::string_view data, proctor::detail::Arrival) noexcept override {
         ++records;
         if (holds_itself) stream->hold();
         return data;

@@ -65,8 +65,7 @@ struct CaptureRecord {
     std::string_view data{};
     /// The mark that stands where the first byte was dropped: the last record of its stream.
     bool truncated = false;
-    /// Whether its order to the record of the other output stream beside it is not known: two pipes carry no common
-    /// order.
+    /// Whether its order to the nearest records of the other output stream is not known; Order tells when.
     bool ambiguous = false;
 };
 

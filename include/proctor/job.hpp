@@ -71,9 +71,10 @@ struct Job {
     Environment environment{};
     std::string cwd{};  ///< empty: the host's
 
-    Input input{};          ///< standard input; at end of file at once by default
-    Output output{};        ///< standard output; captured by default
-    Output error_output{};  ///< standard error; captured by default
+    Input input{};              ///< standard input; at end of file at once by default
+    Output output{};            ///< standard output; captured by default
+    Output error_output{};      ///< standard error; captured by default
+    Order order = Order::pipe;  ///< of the records of the two; read the docs of Order::exact before you set it
     std::vector<PassedDescriptor> descriptors{};
 
     RunLimits limits{};

@@ -29,7 +29,8 @@ public:
     };
 
     /// Records point into `data`. A time before the last one becomes the last one. An empty piece is none.
-    virtual Added add(Stream stream, std::string_view data, std::chrono::nanoseconds time);
+    /// `ambiguous`: its order to the record beside it is not known.
+    virtual Added add(Stream stream, std::string_view data, std::chrono::nanoseconds time, bool ambiguous = false);
     /// Counts what passed on a stream that is not recorded.
     virtual void count(Stream stream, std::string_view data);
 
@@ -65,7 +66,7 @@ public:
     ~CaptureRecorder() override;
 
     /// On a stream that is not captured, and after error(), counts in the totals alone.
-    Added add(Stream stream, std::string_view data, std::chrono::nanoseconds time) override;
+    Added add(Stream stream, std::string_view data, std::chrono::nanoseconds time, bool ambiguous = false) override;
     void count(Stream stream, std::string_view data) override;
 
     /// Sets the mark in the last record that was kept, if there is one.

@@ -44,6 +44,32 @@ private:
     std::string value_{};
 };
 
+/// How standard output and standard error are brought into one order.
+enum class Order : unsigned char {
+    /// Each by its pipe. Two pipes carry no common order: a record and the next one of the other stream are in the
+    /// order of their writing if that stream was seen empty in between, and else both are marked `ambiguous`. The child
+    /// notices nothing.
+    pipe,
+
+    /// In the order of the writes: if write(2) A returned before write(2) B began, A comes first; those that overlap
+    /// have no order. One record is one write. It costs the child some of its freedom, so it is for programs that you
+    /// know:
+    ///
+    /// - a write larger than the socket buffer fails (EMSGSIZE): 2 MiB for a host with CAP_NET_ADMIN, else twice
+    ///   net.core.wmem_max (416 KiB as a rule), less 32 bytes; one that is nearly as large may fail (ENOBUFS);
+    /// - `/dev/stdout` and `/dev/stderr` cannot be opened (ENXIO), so the shell's `echo x >/dev/stdout` fails;
+    /// - Node.js prints nothing;
+    /// - what a program buffers it writes late, as ever: its order is that of its writes and not of its prints;
+    /// - when nobody takes a forwarded output any more, the child's write fails (EPIPE) without SIGPIPE;
+    /// - a write of no bytes leaves no record.
+    ///
+    /// The kernel stamps each write with CLOCK_REALTIME. Around a jump of that clock, and where two stamps are equal,
+    /// records are marked `ambiguous`. While one stream is paused, or a forward waits for its reader, the other gets no
+    /// further than to what is next in order. Where only one of the two comes to the reactor it has a pipe, and its
+    /// order is exact anyway.
+    exact,
+};
+
 /// Where a child's standard output or standard error goes.
 class PROCTOR_API Output {
 public:

@@ -48,8 +48,8 @@ std::string_view CaptureRecorderBase::Counter::cut(std::string_view data,
     return kept;
 }
 
-CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_view data,
-                                                    std::chrono::nanoseconds time) {
+CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_view data, std::chrono::nanoseconds time,
+                                                    bool ambiguous) {
     Added added;
     if (data.empty()) {
         return added;
@@ -65,7 +65,7 @@ CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_v
         counter.bytes += length(kept);
         counter.newlines += kept.size() == data.size() ? newlines : count_newlines(kept);
         counter.tail = kept.back() != '\n';
-        added.data = CaptureRecord{.time = last_time_, .stream = stream, .data = kept};
+        added.data = CaptureRecord{last_time_, stream, kept, false, ambiguous};
     }
     if (kept.size() < data.size()) {
         counter.truncated = true;
@@ -110,12 +110,13 @@ CaptureRecorder::~CaptureRecorder() {
     }
 }
 
-CaptureRecorderBase::Added CaptureRecorder::add(Stream stream, std::string_view data, std::chrono::nanoseconds time) {
+CaptureRecorderBase::Added CaptureRecorder::add(Stream stream, std::string_view data, std::chrono::nanoseconds time,
+                                                bool ambiguous) {
     if (!detail::records(state_->options, stream) || error()) {
         count(stream, data);
         return {};
     }
-    const Added added = CaptureRecorderBase::add(stream, data, time);
+    const Added added = CaptureRecorderBase::add(stream, data, time, ambiguous);
     state_->totals[stream] = totals(stream);
     if (state_->options.keep) {
         for (const auto& record : {added.data, added.cut}) {

@@ -23,6 +23,8 @@ void OutputStream::reset() noexcept {
     paused_ = false;
     held_ = false;
     impatient_ = false;
+    beside_ = nullptr;
+    unproven_ = false;
     budget_.reset();
 }
 
@@ -60,9 +62,7 @@ void OutputStream::finish_up(bool impatient) noexcept {
 
 void OutputStream::read_next() noexcept {
     if (state_ == State::ending && !budget_) {
-        int held = 0;
-        ::ioctl(pipe_.get(), FIONREAD, &held);
-        budget_ = static_cast<std::size_t>(std::max(held, 0));
+        budget_ = held();
     }
     if (budget_ == std::size_t{0}) {
         end();
@@ -92,8 +92,9 @@ void OutputStream::on_read(int result) noexcept {
     if (budget_) {
         *budget_ -= std::min(*budget_, data.size());
     }
+    const Arrival arrival{now(), is_ambiguous()};  // before anybody is told, who could make the child write more
     delivering_ = true;
-    const std::string_view passed_on = owner_.on_output(stream_, data);
+    const std::string_view passed_on = owner_.on_output(stream_, data, arrival);
     delivering_ = false;
     if (forward_to_ >= 0 && !passed_on.empty() && !impatient_) {
         to_forward_.assign(passed_on);
@@ -102,6 +103,26 @@ void OutputStream::on_read(int result) noexcept {
     } else {
         read_next();
     }
+}
+
+std::size_t OutputStream::held() const noexcept {
+    int held = 0;
+    ::ioctl(pipe_.get(), FIONREAD, &held);
+    return static_cast<std::size_t>(std::max(held, 0));
+}
+
+bool OutputStream::may_hold_data() const noexcept { return state_ != State::ended && (read_.arriving || held() > 0); }
+
+bool OutputStream::is_ambiguous() noexcept {
+    if (beside_ == nullptr) {
+        return false;
+    }
+    const bool after_unproven = beside_->unproven_;
+    if (after_unproven) {
+        beside_->unproven_ = may_hold_data();  // what comes when it has been emptied is later
+    }
+    unproven_ = beside_->may_hold_data();
+    return after_unproven || unproven_;
 }
 
 void OutputStream::forward_next() noexcept {

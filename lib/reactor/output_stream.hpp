@@ -13,11 +13,17 @@
 
 namespace proctor::detail {
 
+/// What is known of when a piece of output came.
+struct Arrival {
+    Instant time{};
+    bool ambiguous = false;
+};
+
 /// What an OutputStream tells its run.
 class OutputOwner {
 public:
     /// Data came; gives the part that is to be forwarded.
-    virtual std::string_view on_output(Stream stream, std::string_view data) noexcept = 0;
+    virtual std::string_view on_output(Stream stream, std::string_view data, Arrival arrival) noexcept = 0;
     /// The pipe could not be read, or not be forwarded. The end follows.
     virtual void on_output_error(Stream stream, int error_number, bool forwarding) noexcept = 0;
     /// No more will come, and no request is in flight.
@@ -29,6 +35,9 @@ protected:
 
 /// Drains one output pipe of a child: read, hand over, forward if asked, read again. At most one request of each kind
 /// is in flight, and no read while a forward is: that is the back-pressure.
+///
+/// Of two such pipes beside each other it is told which records have no known order. After a record the other pipe is
+/// looked at: if it is empty, and no read of it has brought data meanwhile, all that comes from it later is later.
 class OutputStream {
 public:
     OutputStream(Engine& engine, OutputOwner& owner, Stream stream) noexcept
@@ -36,6 +45,8 @@ public:
 
     /// `forward_to` is -1 or borrowed.
     void open(UniqueFd pipe, int forward_to) noexcept;
+    /// The run's other output, which is open too.
+    void set_beside(OutputStream& other) noexcept { beside_ = &other; }
     /// May come before open(), and from inside on_output().
     void pause() noexcept { paused_ = true; }
     void resume() noexcept;
@@ -67,6 +78,9 @@ private:
     void on_forwarded(int result) noexcept;
     void on_ready(int result) noexcept;
     void wait_for(int fd, short events) noexcept;
+    [[nodiscard]] std::size_t held() const noexcept;
+    [[nodiscard]] bool may_hold_data() const noexcept;
+    [[nodiscard]] bool is_ambiguous() noexcept;
     [[nodiscard]] bool idle() const noexcept;
     void end() noexcept;
 
@@ -80,6 +94,8 @@ private:
     bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
     int forward_to_ = -1;
     UniqueFd pipe_{};
+    OutputStream* beside_ = nullptr;
+    bool unproven_ = false;                // the other pipe has not been seen empty since the last record
     std::optional<std::size_t> budget_{};  // what may still be read, once finishing up
     std::string to_forward_{};
     std::size_t forwarded_ = 0;

@@ -49,7 +49,8 @@ Run::Run(ReactorCore& core) noexcept
       spool_(engine_, *this),
       input_(engine_, *this),
       output_(engine_, *this, STDOUT),
-      error_output_(engine_, *this, STDERR) {}
+      error_output_(engine_, *this, STDERR),
+      exact_outputs_(engine_, *this) {}
 
 void Run::assign(Job job, Handlers handlers, std::uint64_t id) {
     job_ = std::move(job);
@@ -66,21 +67,21 @@ void Run::refuse(Error error) {
     settle_soon();
 }
 
-std::string_view Run::on_output(Stream stream, std::string_view data) noexcept {
+std::string_view Run::on_output(Stream stream, std::string_view data, Arrival arrival) noexcept {
     std::string_view kept;
-    const Instant time = now();
-    watch_.note_progress(time);
-    record(stream, data, time, &kept);
+    watch_.note_progress(now());
+    record(stream, data, arrival, &kept);
     return kept;
 }
 
 void Run::on_input(std::string_view data, Instant issued) noexcept {
     watch_.note_progress(now());
-    record(STDIN, data, issued, nullptr);
+    exact_outputs_.deliver_until(issued);
+    record(STDIN, data, {issued}, nullptr);
 }
 
 // `kept` is what the capture limits let through.
-void Run::record(Stream stream, std::string_view data, Instant time, std::string_view* kept) {
+void Run::record(Stream stream, std::string_view data, Arrival arrival, std::string_view* kept) {
     collect_launch();
     if (!records(job_.capture, stream)) {
         recorder_->count(stream, data);
@@ -89,14 +90,14 @@ void Run::record(Stream stream, std::string_view data, Instant time, std::string
         }
         return;
     }
-    const auto added = recorder_->add(stream, data, since_zero(time));
+    const auto added = recorder_->add(stream, data, since_zero(arrival.time), arrival.ambiguous);
     spool_.pump();
     look_at_spool();
     if (kept != nullptr && added.data) {
         *kept = added.data->data;
     }
     if (added.cut && job_.capture.limit_ends_run) {
-        strike(Reason::output_limit, time);
+        strike(Reason::output_limit, arrival.time);
     }
     if (handlers_.on_record && !core_.retired()) {
         if (added.data) {
@@ -284,7 +285,7 @@ void Run::abandon() {
 
 bool Run::in_haste() const noexcept { return reason_ || error_; }
 
-bool Run::outputs_ended() const noexcept { return output_.ended() && error_output_.ended(); }
+bool Run::outputs_ended() const noexcept { return output_.ended() && error_output_.ended() && exact_outputs_.ended(); }
 
 void Run::advance() noexcept {
     if (!exited_at_) {
@@ -375,6 +376,7 @@ void Run::on_end_timer(int /*result*/) noexcept {
 void Run::finish_up(bool impatient) noexcept {
     output_.finish_up(impatient);
     error_output_.finish_up(impatient);
+    exact_outputs_.finish_up(impatient);
 }
 
 void Run::settle_soon() noexcept {
@@ -421,6 +423,7 @@ void Run::clear() noexcept {
     tree_killed_ = false;
     output_.reset();
     error_output_.reset();
+    exact_outputs_.reset();
     recorder_.reset();
     capture_ = {};
     spool_.close();
@@ -437,6 +440,7 @@ void Run::forsake(bool kill) noexcept {
     output_.forsake();
     error_output_.forsake();
     spool_.forsake();
+    exact_outputs_.forsake();
     exit_watch_.forsake();
     task_watch_.forsake();
     keeper_news_.forsake();
@@ -449,23 +453,20 @@ void Run::forsake(bool kill) noexcept {
 }
 
 OutputStream* Run::output_stream(Stream stream) noexcept {
-    switch (stream) {
-        case STDOUT: return &output_;
-        case STDERR: return &error_output_;
-        case STDIN: break;
-    }
-    return nullptr;
+    return stream == STDOUT ? &output_ : stream == STDERR ? &error_output_ : nullptr;
 }
 
 void Run::pause_output(Stream stream) noexcept {
     if (OutputStream* const output = output_stream(stream); output != nullptr) {
         output->pause();
+        exact_outputs_.pause(stream);
     }
 }
 
 void Run::resume_output(Stream stream) noexcept {
     if (OutputStream* const output = output_stream(stream); output != nullptr) {
         output->resume();
+        exact_outputs_.resume(stream);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "limits/limit_watch.hpp"
 #include "process/child_process.hpp"
 #include "process/launcher.hpp"
+#include "reactor/exact_outputs.hpp"
 #include "reactor/input_feed.hpp"
 #include "reactor/output_stream.hpp"
 #include "reactor/stdio_setup.hpp"
@@ -64,6 +65,14 @@ public:
     [[nodiscard]] std::optional<Reason> reason() const noexcept { return reason_; }
 
 private:
+    /// Our ends of the outputs, until they are read.
+    struct Outputs {
+        UniqueFd output{};
+        UniqueFd error_output{};
+        bool exact_order = false;
+        std::size_t largest_message = 0;
+    };
+
     [[nodiscard]] Expected<void> start_child();
     [[nodiscard]] Expected<void> launch_direct(StdioSetup& setup);
     [[nodiscard]] Expected<void> launch_kept(StdioSetup& setup);
@@ -75,7 +84,7 @@ private:
     void start_requests(StdioSetup setup);
     void open_outputs();
 
-    std::string_view on_output(Stream stream, std::string_view data) noexcept override;
+    std::string_view on_output(Stream stream, std::string_view data, Arrival arrival) noexcept override;
     void on_output_error(Stream stream, int error_number, bool forwarding) noexcept override;
     void on_output_end(Stream stream) noexcept override;
     void on_input(std::string_view data, Instant issued) noexcept override;
@@ -93,7 +102,7 @@ private:
     void on_end_timer(int result) noexcept;
     void on_settle(int result) noexcept;
 
-    void record(Stream stream, std::string_view data, Instant time, std::string_view* kept);
+    void record(Stream stream, std::string_view data, Arrival arrival, std::string_view* kept);
     void look_at_spool() noexcept;
     void watch_limits();
     void strike(Reason reason, Instant crossed_at) noexcept;
@@ -147,10 +156,10 @@ private:
     SpoolWriter spool_;
     bool held_ = false;  // streams, until the spool has room
     InputFeed input_;
-    UniqueFd unopened_output_{};
-    UniqueFd unopened_error_output_{};
+    Outputs unopened_{};
     OutputStream output_;
     OutputStream error_output_;
+    ExactOutputs exact_outputs_;  // instead of the two, with Order::exact
     Bound<Ready, Run, &Run::on_exit> exit_watch_{*this};
     Bound<Timer, Run, &Run::on_wall_timer> wall_timer_{*this};
     Bound<Timer, Run, &Run::on_end_timer> end_timer_{*this};

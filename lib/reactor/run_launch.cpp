@@ -106,8 +106,7 @@ void Run::start_requests(StdioSetup setup) {
     if (job_.limits.time) {
         engine_.start(wall_timer_, *cloned_at_ + *job_.limits.time);
     }
-    unopened_output_ = std::move(setup.output);
-    unopened_error_output_ = std::move(setup.error_output);
+    unopened_ = {std::move(setup.output), std::move(setup.error_output), setup.exact_order, setup.largest_message};
     // A program in a keeper may write before the keeper has told of it: before its zero and its id are known.
     if (!tree_.kept()) {
         open_outputs();
@@ -129,11 +128,26 @@ void Run::start_requests(StdioSetup setup) {
 }
 
 void Run::open_outputs() {
-    if (unopened_output_) {
-        output_.open(std::move(unopened_output_), forward_target(job_.output));
+    Outputs outputs = std::exchange(unopened_, {});
+    const bool both = outputs.output && outputs.error_output;
+    if (outputs.exact_order) {
+        if (!exact_outputs_.open(std::move(outputs.output), forward_target(job_.output),
+                                 std::move(outputs.error_output), forward_target(job_.error_output),
+                                 outputs.largest_message)) {
+            fail({Stage::io, ENOMEM, "no memory to receive what the child writes", "run fewer jobs at once"});
+            terminate();
+        }
+        return;
     }
-    if (unopened_error_output_) {
-        error_output_.open(std::move(unopened_error_output_), forward_target(job_.error_output));
+    if (outputs.output) {
+        output_.open(std::move(outputs.output), forward_target(job_.output));
+    }
+    if (outputs.error_output) {
+        error_output_.open(std::move(outputs.error_output), forward_target(job_.error_output));
+    }
+    if (both) {
+        output_.set_beside(error_output_);
+        error_output_.set_beside(output_);
     }
 }
 

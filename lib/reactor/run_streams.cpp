@@ -45,10 +45,12 @@ void Run::look_at_spool() noexcept {
         if (full) {
             output_.hold();
             error_output_.hold();
+            exact_outputs_.hold();
             input_.hold();
         } else {
             output_.release();
             error_output_.release();
+            exact_outputs_.release();
             input_.release();
         }
     }

@@ -2,9 +2,11 @@
 #include "reactor/stdio_setup.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -67,10 +69,55 @@ Expected<Pipe> make_pipe() {
     return Pipe{std::move(*reader), std::move(*writer)};
 }
 
+// What a child may write at once where we may grant it (CAP_NET_ADMIN); else it is bounded by net.core.wmem_max. The
+// kernel doubles the number, keeps up to so much in each socket, and finds no memory for much larger messages.
+constexpr int wanted_send_buffer = 1 << 20;
+
+struct StampedSocket {
+    UniqueFd reader{};
+    UniqueFd writer{};
+    std::size_t largest_message = 0;
+};
+
+Expected<StampedSocket> make_stamped_socket() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+        return failure(Stage::spawn, errno, "no socket can be made for the child",
+                       "run fewer jobs at once, or raise the limit of open files (ulimit -n)");
+    }
+    auto reader = above_stdio(UniqueFd(ends[0]));
+    auto writer = above_stdio(UniqueFd(ends[1]));
+    if (!reader || !writer) {
+        return tl::unexpected<Error>(std::move((reader ? writer : reader).error()));
+    }
+    constexpr int on = 1;
+    if (::setsockopt(reader->get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) < 0) {
+        return failure(Stage::spawn, errno, "the kernel does not stamp what the child writes", "use Order::pipe");
+    }
+    ::shutdown(reader->get(), SHUT_WR);  // or a child that reads its own output would wait for ever
+    int size = wanted_send_buffer;
+    if (::setsockopt(writer->get(), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0) {
+        ::setsockopt(writer->get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
+    socklen_t length = sizeof size;
+    ::getsockopt(writer->get(), SOL_SOCKET, SO_SNDBUF, &size, &length);
+    return StampedSocket{std::move(*reader), std::move(*writer), static_cast<std::size_t>(size)};
+}
+
+// Only where both come here is there an order to keep.
+bool wants_exact_order(const Job& job) {
+    const auto comes_here = [](const Output& output) {
+        return output.sink() == Output::Sink::capture || output.sink() == Output::Sink::forward;
+    };
+    return job.order == Order::exact && comes_here(job.output) && comes_here(job.error_output);
+}
+
 /// Collects one job's descriptors.
 class Setup {
 public:
-    Setup(const Job& job, const NullDevice& null, bool nonblock) : job_(job), null_(null), nonblock_(nonblock) {}
+    Setup(const Job& job, const NullDevice& null, bool nonblock) : job_(job), null_(null), nonblock_(nonblock) {
+        setup_.exact_order = wants_exact_order(job);
+    }
 
     Expected<StdioSetup> make() {
         return connect_input()
@@ -140,12 +187,26 @@ private:
             case Output::Sink::capture:
             case Output::Sink::forward: break;
         }
+        if (setup_.exact_order) {
+            return connect_stamped(stream, host_end);
+        }
         auto pipe = make_pipe();
         if (!pipe) {
             return tl::unexpected<Error>(std::move(pipe.error()));
         }
         give(std::move(pipe->writer), stream);
         host_end = ours(std::move(pipe->reader));
+        return {};
+    }
+
+    Expected<void> connect_stamped(Stream stream, UniqueFd& host_end) {
+        auto socket = make_stamped_socket();
+        if (!socket) {
+            return tl::unexpected<Error>(std::move(socket.error()));
+        }
+        give(std::move(socket->writer), stream);
+        host_end = std::move(socket->reader);
+        setup_.largest_message = std::max(setup_.largest_message, socket->largest_message);
         return {};
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include <proctor/job.hpp>
@@ -28,6 +29,10 @@ struct StdioSetup {
     UniqueFd input_file{};  ///< the file that feeds it, if it is one
     UniqueFd output{};      ///< the reading end of stdout, if it is captured or forwarded
     UniqueFd error_output{};
+
+    /// Whether output and error_output are sockets of stamped messages, and how large one can be.
+    bool exact_order = false;
+    std::size_t largest_message = 0;
 };
 
 /// Errors: stage spawn where descriptors run out, stage io for a file that cannot be opened.

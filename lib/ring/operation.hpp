@@ -69,6 +69,10 @@ public:
     int fd = -1;
     std::span<const char> data{};
 
+    /// The engine's side: has been read, and complete() comes in this pass or the next. An engine that reads right
+    /// before it calls complete() has no need of it.
+    bool arriving = false;
+
 protected:
     Read() noexcept : Operation(Kind::read) {}
     ~Read() = default;

@@ -169,6 +169,7 @@ io_uring_sqe* UringEngine::next_slot() noexcept {
         SigpipeGuard guard(!kernel_.write_without_signal && writes_in_flight_ > 0);
         io_uring_submit(&ring_);  // reaps nothing; whether it made room is what counts
         guard.consume();
+        note_arrivals();  // it may have read
         slot = io_uring_get_sqe(&ring_);
     }
     return slot;
@@ -261,7 +262,22 @@ Nanoseconds UringEngine::until_next_event(Nanoseconds timeout) const noexcept {
     return earliest ? std::min(wait, std::max(*earliest - now(), Nanoseconds::zero())) : wait;
 }
 
+// Who is told of one read can so ask whether another has taken something meanwhile.
+void UringEngine::note_arrivals() noexcept {
+    unsigned head = 0;
+    io_uring_cqe* entry = nullptr;
+    io_uring_for_each_cqe(&ring_, head, entry) {
+        if (entry->user_data != ignored && entry->user_data != wake_up && entry->res > 0) {
+            auto& operation = *reinterpret_cast<Operation*>(static_cast<std::uintptr_t>(entry->user_data));
+            if (operation.kind() == Operation::Kind::read) {
+                static_cast<Read&>(operation).arriving = true;
+            }
+        }
+    }
+}
+
 void UringEngine::dispatch_ready() noexcept {
+    note_arrivals();
     for (unsigned ready = io_uring_cq_ready(&ring_); ready > 0; --ready) {
         io_uring_cqe* entry = nullptr;
         [[maybe_unused]] const int status = io_uring_peek_cqe(&ring_, &entry);
@@ -309,6 +325,8 @@ void UringEngine::dispatch(const io_uring_cqe& entry) noexcept {
 void UringEngine::complete(Operation& operation, int result) noexcept {
     if (operation.kind() == Operation::Kind::write) {
         --writes_in_flight_;
+    } else if (operation.kind() == Operation::Kind::read) {
+        static_cast<Read&>(operation).arriving = false;
     }
     operation.finish(result);
 }

@@ -50,6 +50,7 @@ private:
     void retry_waiting() noexcept;
     [[nodiscard]] int enter(Nanoseconds timeout) noexcept;
     void dispatch(const io_uring_cqe& entry) noexcept;
+    void note_arrivals() noexcept;
     void dispatch_ready() noexcept;
     void complete(Operation& operation, int result) noexcept;
     [[nodiscard]] Nanoseconds until_next_event(Nanoseconds timeout) const noexcept;
