@@ -17,8 +17,8 @@ namespace {
 constexpr int lifeline = 3;
 constexpr int group = 4;  // its directory
 
-// A job may make groups in its own.
-constexpr int deepest = 8;
+// What the reactor allows: a job may make groups in its own.
+constexpr int deepest = 16;
 
 // For as long as somebody does not die, which is up to the kernel: state D.
 constexpr int most_rounds = 1000;

@@ -13,9 +13,11 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -434,6 +436,31 @@ void rename_itself(char** words) { prctl(PR_SET_NAME, words[0]); }
 // Of the calling thread alone, which may be the first one.
 void end_thread(char**) { syscall(SYS_exit, 0); }
 
+void trace_parent(char**) { ptrace(PTRACE_SEIZE, getppid(), 0, 0); }
+
+// Generations of processes, each of which has lost its first thread when it makes the next.
+void chain(char** words) {
+    static int left;
+    left = small_number(words[0]);
+    pthread_t second{};
+    pthread_create(
+        &second, nullptr,
+        [](void*) -> void* {
+            const timespec pause_time{0, 1'000'000};
+            nanosleep(&pause_time, nullptr);
+            while (left > 0 && fork() == 0) {
+                --left;
+                char text[16];
+                snprintf(text, sizeof text, "%d", left);
+                char* next[] = {text};
+                chain(next);
+            }
+            for (;;) pause();
+        },
+        nullptr);
+    syscall(SYS_exit, 0);
+}
+
 void new_session(char**) { setsid(); }
 
 void new_group(char**) { setpgid(0, 0); }
@@ -551,6 +578,8 @@ const Command commands[] = {
     {"map-file", 1, map_file},
     {"rename", 1, rename_itself},
     {"end-thread", 0, end_thread},
+    {"trace-parent", 0, trace_parent},
+    {"chain", 1, chain},
     {"new-session", 0, new_session},
     {"new-group", 0, new_group},
     {"ready", 0, ready},

@@ -75,6 +75,39 @@ TEST_CASE("a process whose first thread has ended dies with its job, too") {
     }
 }
 
+TEST_CASE("processes that fork on after their first thread has ended are overtaken") {
+    for (const Containment kind : without_escape()) {
+        CAPTURE(support::name_of(kind));
+        for (int round = 0; round < support::rounds(5); ++round) {
+            Job job = script("fork [ ready then chain 200 ] then exit 0");
+            job.output = job.error_output = proctor::Output::null();
+            Witness witness(job);
+            const RunResult result = run_in(kind, job);
+            CHECK_MESSAGE(result.passed(), support::describe(result));
+            CHECK_FALSE(witness.anybody_left());
+        }
+    }
+}
+
+TEST_CASE("one that escaped and traces the main process keeps only its own run from ending") {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        Reactor reactor = support::make_reactor({.containment = kind});
+        support::Pipe release;
+        Job traced = script("fork [ new-session then trace-parent then ready then await-end 8 ] then exit 7");
+        traced.sample = false;
+        traced.drain_grace = 1ms;
+        traced.descriptors.push_back({.from = release.read_end.get(), .to = 8});
+        std::optional<int> exit_code;
+        reactor.submit(traced, [&](const RunResult& result) { exit_code = result.exit_code; });
+        Job other = script("pause");
+        other.limits.time = 200ms;
+        reactor.submit(other, [&](const RunResult&) { release.write_end.reset(); });
+        REQUIRE(reactor.run());
+        CHECK(exit_code == 7);
+    }
+}
+
 TEST_CASE("a bomb that forks as fast as it can is ended, and nothing of it is left") {
     for (const Containment kind : without_escape()) {
         CAPTURE(support::name_of(kind));

@@ -18,9 +18,6 @@ namespace proctor::detail {
 
 namespace {
 
-// A job may make groups in its own.
-constexpr int deepest = 8;
-
 // A number is signalled through a pidfd only if it is in the list before and after that was opened, or it might have
 // been given to somebody else.
 void kill_listed(int directory) noexcept {
@@ -79,7 +76,7 @@ int kill_members(int directory) noexcept {
     const int error_number = write_at_once(directory, "cgroup.kill", "1");
     SmallText<128> text;
     if (error_number == 0 && find_value(text.read(directory, "cgroup.events"), "populated") != 0) {
-        kill_listed_below(directory, deepest);
+        kill_listed_below(directory, deepest_group);
     }
     return error_number;
 }

@@ -11,6 +11,9 @@
 
 namespace proctor::detail {
 
+/// How many groups may be nested in a reactor's: that of a job, and what the job makes in it.
+constexpr int deepest_group = 16;
+
 /// The directory of a group in another's.
 [[nodiscard]] inline int open_group(int parent, const char* name) noexcept {
     return ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

@@ -136,6 +136,8 @@ Expected<ReactorGroup> make_reactor_group(int place, const std::string& path) {
                                  "use kernel 5.14 or newer")
                        : tl::unexpected<Error>(explain_failure(error_number, path));
         }
+        // A job that may write to its own group may make groups in it: not more than we look for.
+        static_cast<void>(write_at_once(group->directory.get(), "cgroup.max.depth", std::to_string(deepest_group)));
         return std::move(*group);
     }
     return failure(Stage::cgroup, EWOULDBLOCK, "somebody locks each group that is made in " + path,

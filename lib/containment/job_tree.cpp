@@ -38,6 +38,12 @@ Expected<void> JobTree::prepare(const Job& job) {
     if (auto lacking = missing(job.require)) {
         return tl::unexpected<Error>(std::move(*lacking));
     }
+    const bool looks =
+        job.limits.processes || (job.limits.memory && !memory_by_kernel_) || (job.limits.tasks && !tasks_by_kernel_);
+    if (looks && !tools_.proc) {
+        return failure(Stage::setup, ENOENT, "limits of memory, processes or tasks cannot be kept without /proc",
+                       "mount /proc of this pid namespace");
+    }
     return {};
 }
 

@@ -79,7 +79,11 @@ void LimitWatch::on_block_timer(int /*result*/) noexcept {
     const Instant time = now();
     const auto began = owner_.began();
     window_.note_progress(began.value_or(time));
-    const BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
+    BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
+    if (verdict.blocked) {
+        // What runs now is accounted at ticks, and the limit may be shorter than a tick.
+        verdict = window_.look(time, tree_.cpu_to_the_moment());
+    }
     if (verdict.blocked) {
         return strike(Reason::block_limit, time);
     }

@@ -94,11 +94,18 @@ std::optional<ExitStatus> ChildProcess::peek_exit() const noexcept {
     return std::nullopt;
 }
 
-Expected<ExitStatus> ChildProcess::reap() noexcept {
+Expected<ExitStatus> ChildProcess::reap() noexcept { return *reap_with(0); }
+
+std::optional<Expected<ExitStatus>> ChildProcess::try_reap() noexcept { return reap_with(WNOHANG); }
+
+std::optional<Expected<ExitStatus>> ChildProcess::reap_with(int flags) noexcept {
     ExitStatus status;
     siginfo_t info{};
-    const long waited = wait_for(pidfd_.get(), &info, WEXITED, &status.usage);
+    const long waited = wait_for(pidfd_.get(), &info, WEXITED | flags, &status.usage);
     const int error_number = errno;
+    if (waited == 0 && info.si_pid == 0) {
+        return std::nullopt;
+    }
     pidfd_.reset();
     if (waited < 0) {
         return failure(

@@ -41,9 +41,12 @@ public:
 
     /// Takes the exit status of a dead child. Errors: stage wait, where somebody else has taken it.
     [[nodiscard]] Expected<ExitStatus> reap() noexcept;
+    /// The same without waiting; none if it lives, or is dead and traced by somebody: that one has to let it go first.
+    [[nodiscard]] std::optional<Expected<ExitStatus>> try_reap() noexcept;
 
 private:
     [[nodiscard]] bool reaped_by_somebody() const noexcept;
+    [[nodiscard]] std::optional<Expected<ExitStatus>> reap_with(int flags) noexcept;
 
     pid_t pid_ = -1;
     bool group_by_pidfd_ = false;

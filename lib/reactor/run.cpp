@@ -21,8 +21,6 @@ constexpr Nanoseconds longest_start = std::chrono::seconds(10);
 // How often a start that lasts longer than the time limit is looked at.
 constexpr Nanoseconds start_poll = std::chrono::milliseconds(10);
 
-// How long those that were killed may take to die before that is told as a failure of ours.
-constexpr Nanoseconds longest_death = std::chrono::seconds(10);
 constexpr Nanoseconds shortest_gone_wait = std::chrono::microseconds(50);
 constexpr Nanoseconds longest_gone_wait = std::chrono::milliseconds(10);
 
@@ -341,6 +339,8 @@ void Run::on_gone_timer(int /*result*/) noexcept {
     if (tree_.kept() && !keeper_gone_) {
         fail_to_kill();
         (void)tree_.keeper().signal(SIGKILL);  // of which its watch will tell
+    } else if (tree_.populated().value_or(false)) {
+        tree_.kill(false);  // a process whose first thread has ended may have forked between the kernel's kill and ours
     }
     advance();
 }
@@ -387,6 +387,9 @@ void Run::settle_soon() noexcept {
 }
 
 void Run::on_settle(int /*result*/) noexcept {
+    if (launched() && !take_exit()) {
+        return engine_.start(settle_timer_, now() + longest_gone_wait);
+    }
     const bool was_running = state_ != JobState::queued;
     RunResult result = make_result();
     auto on_end = std::move(handlers_.on_end);
@@ -415,6 +418,7 @@ void Run::clear() noexcept {
     cloned_at_.reset();
     zero_.reset();
     exited_at_.reset();
+    exit_.reset();
     gone_at_.reset();
     signalled_at_.reset();
     crossed_at_.reset();

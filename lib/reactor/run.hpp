@@ -23,6 +23,9 @@ namespace proctor::detail {
 
 class ReactorCore;
 
+/// How long those that were killed may take to die before that is told as a failure of ours.
+constexpr Nanoseconds longest_death = std::chrono::seconds(10);
+
 /// One job from its launch to its result: a state machine over its requests and timers.
 ///
 ///     queued -> starting -> running -> draining -> ended
@@ -80,7 +83,7 @@ private:
     void main_died() noexcept;
     Keeper::Received take_news() noexcept;
     void main_started(KeeperMessage& message) noexcept;
-    [[nodiscard]] Expected<ExitStatus> take_exit();
+    [[nodiscard]] bool take_exit() noexcept;
     void start_requests(StdioSetup setup);
     void open_outputs();
 
@@ -138,6 +141,7 @@ private:
     std::optional<Instant> cloned_at_{};
     std::optional<Instant> zero_{};  // the child's stamp, once it has left our address space
     std::optional<Instant> exited_at_{};
+    std::optional<ExitStatus> exit_{};
     std::optional<Instant> gone_at_{};
     std::optional<Instant> signalled_at_{};
     std::optional<Instant> crossed_at_{};

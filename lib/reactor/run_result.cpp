@@ -3,6 +3,9 @@
 // How a run becomes a result.
 #include <utility>
 
+#include <cerrno>
+#include <utility>
+
 #include <proctor/job.hpp>
 
 #include "reactor/reactor_core.hpp"
@@ -14,7 +17,7 @@ RunResult Run::make_result() {
     RunResult result;
     result.sources.engine = engine_.name();
     result.unread = job_.input.source() == Input::Source::empty ? std::optional<Bytes>(0) : input_.take_unread();
-    if (launched()) {
+    if (exit_ && zero_) {  // else it never ran: what was reaped is our own half-made child
         add_exit(result);
     }
     result.reason = reason_;
@@ -33,40 +36,40 @@ RunResult Run::make_result() {
     return result;
 }
 
-Expected<ExitStatus> Run::take_exit() {
-    if (!tree_.kept()) {
-        return child_.reap();
+// False if it has to be tried again: one that escaped may trace the main process, which then cannot be reaped.
+bool Run::take_exit() noexcept {
+    tree_.look_before_reaping();
+    auto reaped = (tree_.kept() ? tree_.keeper() : child_).try_reap();
+    if (!reaped) {
+        if (now() - exited_at_.value_or(now()) < longest_death) {
+            return false;
+        }
+        reaped = failure(Stage::wait, EBUSY, "the main process is dead and cannot be reaped, since another traces it",
+                         "hold jobs in cgroups or keepers, from which none escapes");
     }
-    // It is dead: its pidfd has said so.
-    if (auto reaped = tree_.keeper().reap(); !reaped) {
-        return reaped;
+    if (!*reaped) {
+        fail(std::move(reaped->error()));
+    } else if (!tree_.kept()) {
+        exit_ = **reaped;
+    } else if (tree_.told(keeper_main_ended)) {
+        exit_ = tree_.told_exit();
+    } else {
+        fail({Stage::wait, 0, "the job's keeper did not tell how the program ended", ""});
     }
-    if (!tree_.told(keeper_main_ended)) {
-        return failure(Stage::wait, 0, "the job's keeper did not tell how the program ended");
-    }
-    return tree_.told_exit();
+    return true;
 }
 
 void Run::add_exit(RunResult& result) {
-    tree_.look_before_reaping();
-    const auto status = take_exit();
-    if (!status) {
-        fail(status.error());
-        return;
-    }
-    if (!zero_) {
-        return;  // it never ran: what was reaped is our own half-made child
-    }
-    if (status->signal != 0) {
-        result.signal = status->signal;
-        result.returncode = -status->signal;
+    if (exit_->signal != 0) {
+        result.signal = exit_->signal;
+        result.returncode = -exit_->signal;
     } else {
-        result.exit_code = status->exit_code;
-        result.returncode = status->exit_code;
+        result.exit_code = exit_->exit_code;
+        result.returncode = exit_->exit_code;
     }
     Usage usage;
     usage.wctime = *exited_at_ - *zero_;
-    tree_.conclude(*status, host_peak_, usage, result.sources);
+    tree_.conclude(*exit_, host_peak_, usage, result.sources);
     result.sources.sample_interval = watch_.sample_interval();
     result.usage = usage;
 }
