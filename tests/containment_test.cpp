@@ -3,6 +3,8 @@
 // Nobody escapes: after the result no process of the job lives.
 #include "support.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -122,6 +124,36 @@ TEST_CASE("a bomb that forks as fast as it can is ended, and nothing of it is le
             CHECK_FALSE(witness.anybody_left());
         }
     }
+}
+
+TEST_CASE("without containment orphans in the job's group are counted and killed, too") {
+    Job job = script("fork [ fork [ ready then pause ] then fork [ ready then pause ] then ready ] then pause");
+    job.limits = {.time = 1min, .processes = 2};
+    Witness witness(job);
+    const RunResult result = run_in(Containment::tree, job);
+    CHECK_MESSAGE(result.reason == proctor::Reason::process_limit, support::describe(result));
+    CHECK(witness.all_gone());
+}
+
+TEST_CASE("a host that has given up its user's rights ends its reactor all the same") {
+    if (geteuid() != 0) return support::skip("not root");
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        CHECK(support::in_host([&]() -> std::string {
+                  auto reactor = Reactor::create({.containment = kind});
+                  HOST_CHECK(reactor.has_value());
+                  reactor->submit(script("print x"));
+                  HOST_CHECK(reactor->run().has_value());
+                  HOST_CHECK(setuid(65534) == 0);
+                  return {};
+              }) == "");
+    }
+}
+
+TEST_CASE("a directory for groups that is named and cannot be used is an error") {
+    const auto reactor = Reactor::create({.cgroup = "/nonexistent"});
+    REQUIRE_FALSE(reactor.has_value());
+    CHECK(reactor.error().stage == proctor::Stage::cgroup);
 }
 
 TEST_CASE("without containment those that were seen are killed, too") {

@@ -174,6 +174,7 @@ TEST_CASE("by a pidfd, which stays the caller's") {
 }
 
 TEST_CASE("what cannot be watched is an error") {
+    CHECK(Reactor::create()->monitor(getpid(), {}).error().error_number == EINVAL);
     Reactor reactor = support::make_reactor();
     CHECK(reactor.monitor(0, {}).error().error_number == EINVAL);
     CHECK(reactor.monitor(-5, {}).error().error_number == EINVAL);

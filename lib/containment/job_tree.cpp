@@ -213,6 +213,18 @@ void JobTree::find_in_group() noexcept {
     }
 }
 
+// One walk serves the looks of many jobs that come together.
+void JobTree::refresh_table() noexcept {
+    constexpr Nanoseconds fresh = std::chrono::microseconds(500);
+    if (!tools_.table) {
+        tools_.table.emplace();
+    } else if (now() - tools_.table_time < fresh) {
+        return;
+    }
+    tools_.table->refresh(*tools_.proc);
+    tools_.table_time = now();
+}
+
 // Into the tools' list. False where /proc cannot be read.
 bool JobTree::find_processes() noexcept {
     if (!tools_.proc || kind_ == Kind::none) {
@@ -222,11 +234,11 @@ bool JobTree::find_processes() noexcept {
         find_in_group();
         return true;
     }
-    if (!processes_->scan(*tools_.proc)) {
-        if (!tools_.table) {
-            tools_.table.emplace();
-        }
-        tools_.table->refresh(*tools_.proc);
+    // Orphans of a job that nothing holds together are known by its process group and session, which only a walk over
+    // all processes tells.
+    const bool by_group = kind_ == Kind::tree && !adopted_;
+    if (by_group || !processes_->scan(*tools_.proc)) {
+        refresh_table();
         processes_->scan(*tools_.table);
     }
     cpu_.update(*processes_);
@@ -390,6 +402,7 @@ void JobTree::signal(int number) noexcept {
         return;
     }
     // Found first: orphans are known by their parents, as long as these live.
+    tools_.table_time = {};
     const bool found = find_processes();
     signal_main(number);
     if (!found) {

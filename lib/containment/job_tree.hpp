@@ -114,6 +114,7 @@ private:
     [[nodiscard]] Expected<void> take_group(const Job& job);
     [[nodiscard]] std::optional<Error> missing(const Require& require) const;
     bool find_processes() noexcept;
+    void refresh_table() noexcept;
     void find_in_group() noexcept;
     void find_threads() noexcept;
     [[nodiscard]] int shells() noexcept;

@@ -10,6 +10,7 @@
 
 #include "accounting/proc_directory.hpp"
 #include "accounting/process_table.hpp"
+#include "base/clock.hpp"
 #include "cgroup/cgroup_pool.hpp"
 
 namespace proctor::detail {
@@ -20,7 +21,8 @@ struct TreeTools {
     std::optional<Error> no_groups{};      ///< why not
     std::optional<std::string> keeper{};   ///< path of the keeper; none: no keepers
     std::optional<ProcDirectory> proc{};   ///< none: /proc is not mounted, and nothing is looked at
-    std::optional<ProcessTable> table{};   ///< where the kernel lists no children
+    std::optional<ProcessTable> table{};   ///< of all processes, where lists of children do not do
+    Instant table_time{};                  ///< when that was read
     std::vector<pid_t> pids{};             ///< to be used by one look at a time
     std::vector<Process> processes{};      ///< the same
 };

@@ -76,7 +76,7 @@ bool ChildProcess::reaped_by_somebody() const noexcept {
     return wait_for(pidfd_.get(), &info, WEXITED | WNOWAIT | WNOHANG, nullptr) < 0 && errno == ECHILD;
 }
 
-std::optional<ExitStatus> ChildProcess::peek_exit() const noexcept {
+std::optional<ExitStatus> ChildProcess::peek_exit(bool* comes_later) const noexcept {
     siginfo_t info{};
     if (wait_for(pidfd_.get(), &info, WEXITED | WNOWAIT | WNOHANG, nullptr) == 0) {
         if (info.si_pid == 0) {
@@ -88,8 +88,12 @@ std::optional<ExitStatus> ChildProcess::peek_exit() const noexcept {
     }
     PidfdInfo told{};
     told.mask = info_exit;
-    if (::ioctl(pidfd_.get(), get_info, &told) == 0 && (told.mask & info_exit) != 0) {
+    const bool tells = ::ioctl(pidfd_.get(), get_info, &told) == 0;
+    if (tells && (told.mask & info_exit) != 0) {
         return from_wait_status(told.exit_code);
+    }
+    if (comes_later != nullptr) {
+        *comes_later = tells;
     }
     return std::nullopt;
 }

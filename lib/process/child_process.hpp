@@ -36,8 +36,9 @@ public:
     void signal_group(int number) const noexcept;
 
     /// The exit status of a dead process, which stays unreaped: of a child, or of anybody's where the kernel tells
-    /// (PIDFD_GET_INFO, 6.15, once that one's parent has reaped it). None if it is not known.
-    [[nodiscard]] std::optional<ExitStatus> peek_exit() const noexcept;
+    /// (PIDFD_GET_INFO, 6.15, once that one's parent has reaped it). None if it is not known; then
+    /// `comes_later` says whether it may be once that has happened.
+    [[nodiscard]] std::optional<ExitStatus> peek_exit(bool* comes_later = nullptr) const noexcept;
 
     /// Takes the exit status of a dead child. Errors: stage wait, where somebody else has taken it.
     [[nodiscard]] Expected<ExitStatus> reap() noexcept;

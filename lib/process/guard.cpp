@@ -47,9 +47,12 @@ Guard& Guard::operator=(Guard&& other) noexcept {
 }
 
 void Guard::stop() noexcept {
-    // Before its lifeline is closed, which it would take for our end.
+    // Before its lifeline is closed, which it would take for our end. A host that has changed its user may not kill it;
+    // then it sees that end, and kills a group that is to be removed anyway.
     if (process_ && ::getpid() == host_) {
-        process_.signal(SIGKILL);
+        if (process_.signal(SIGKILL) == -EPERM) {
+            lifeline_.reset();
+        }
         (void)process_.reap();
     }
     process_ = {};

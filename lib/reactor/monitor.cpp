@@ -10,6 +10,13 @@
 
 namespace proctor::detail {
 
+namespace {
+
+constexpr Nanoseconds longest_status_wait = std::chrono::milliseconds(100);
+constexpr Nanoseconds status_poll = std::chrono::milliseconds(2);
+
+}  // namespace
+
 Monitor::Monitor(ReactorCore& core, std::uint64_t id, ChildProcess child, const MonitorOptions& options,
                  std::function<void(RunResult&&)> on_end)
     : core_(core),
@@ -120,13 +127,11 @@ RunResult Monitor::make_result() {
     tree_.conclude_adopted(usage, result.sources);
     result.sources.sample_interval = watch_.sample_interval();
     result.usage = usage;
-    if (const auto status = child_.peek_exit()) {
-        if (status->signal != 0) {
-            result.signal = status->signal;
-            result.returncode = -status->signal;
-        } else {
-            result.exit_code = result.returncode = status->exit_code;
-        }
+    if (status_ && status_->signal != 0) {
+        result.signal = status_->signal;
+        result.returncode = -status_->signal;
+    } else if (status_) {
+        result.exit_code = result.returncode = status_->exit_code;
     }
     result.reason = record_->reason;
     if (result.reason) {
@@ -143,6 +148,12 @@ RunResult Monitor::make_result() {
 }
 
 void Monitor::on_settle(int /*result*/) noexcept {
+    // The kernel tells of somebody else's child once that one's parent has reaped it, as a rule a moment later.
+    bool comes_later = false;
+    status_ = child_.peek_exit(&comes_later);
+    if (!status_ && comes_later && now() - *exited_at_ < longest_status_wait) {
+        return engine_.start(settle_timer_, now() + status_poll);
+    }
     RunResult result = make_result();
     record_->usage = result.usage;
     record_->ended = true;

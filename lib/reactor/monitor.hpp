@@ -71,6 +71,7 @@ private:
     Instant started_at_{};
     std::optional<Instant> exited_at_{};
     std::optional<Instant> signalled_at_{};
+    std::optional<ExitStatus> status_{};
     std::optional<Nanoseconds> crossed_at_{};
     std::optional<Error> error_{};
     std::string blocked_in_{};

@@ -355,6 +355,9 @@ Expected<MonitorHandle> ReactorCore::monitor(int pid, int pidfd, const MonitorOp
     if (!known || *known <= 0) {
         return cannot_monitor(pid, known ? ESRCH : EINVAL);
     }
+    if (*known == ::getpid()) {
+        return failure(Stage::setup, EINVAL, "a program cannot keep limits on itself", "name another process");
+    }
     ChildProcess child(*known, std::move(own), kernel_.signal_group_by_pidfd);
     if (const int status = child.signal(0); status < 0) {
         return cannot_monitor(*known, -status);

@@ -31,6 +31,9 @@ Expected<void> ReactorCore::find_tools() {
         case Containment::automatic: {
             auto keeper = find_usable_keeper();
             if (auto made = make_groups(); !made) {
+                if (!options_.cgroup.empty()) {
+                    return made;  // who names a directory means it
+                }
                 tools_.no_groups = std::move(made.error());
             }
             if (keeper && tools_.groups == nullptr) {
