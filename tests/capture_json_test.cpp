@@ -63,7 +63,7 @@ TEST_CASE("text is kept, and escaped where JSON wants it") {
           "{\"@\":0.001,\"1\":\"\\u00e9\\u20ac\\ud83d\\ude00\\uffffx\\n\"}\n");
     // Whatever stands before and behind a byte that needs an escape.
     for (std::size_t before = 0; before < 40; ++before) {
-        for (const std::size_t behind : {0, 1, 7, 8, 33}) {
+        for (const std::size_t behind : std::initializer_list<std::size_t>{0, 1, 7, 8, 33}) {
             const std::string a(before, '~');
             const std::string z(behind, ' ');
             CHECK(line_of({1ms, STDOUT, a + "\"" + z}) == "{\"@\":0.001,\"1\":\"" + a + "\\\"" + z + "\"}\n");
@@ -270,7 +270,9 @@ TEST_CASE("damage is told by line and column") {
         {"{\"@\":1,\"1\":\"a\",\"ambiguous\":1}", "column 28: neither true nor false"},
         {"{\"@\":1,\"x\":1e999}", "column 1: a number is too large"},
     };
-    for (const auto& [line, expected] : cases) {
+    for (const auto& each : cases) {
+        const std::string line = each.first;
+        const std::string expected = each.second;
         CHECK_MESSAGE(complaint(line).starts_with("line 1, " + expected), complaint(line));
         CHECK_MESSAGE(complaint(good + "\n" + good + line + "\n" + good, 2).starts_with("line 4, " + expected),
                       complaint(line));
