@@ -21,7 +21,7 @@
 
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;
+constexpr std::size_t read_size = std::size_t{64} * 1024;
 constexpr std::size_t reads = 16;
 
 // Lines as programs print them, of 0 to 79 characters.
@@ -58,7 +58,7 @@ void encode(benchmark::State& state, bool as_json) {
     const std::string& text = text_of(state.range(0));
     std::string out;
     out.reserve(2 * reads * text.size());
-    for (auto _ : state) {
+    for (auto _ : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
         out.clear();
         proctor::JSONCaptureEncoder encoder;
         for (std::size_t i = 0; i < reads; ++i) {

@@ -14,8 +14,8 @@ namespace proctor::cli {
 
 namespace {
 
-constexpr std::size_t piece = 64 * 1024;
-constexpr std::size_t most_pending = 1024 * 1024;
+constexpr std::size_t piece = std::size_t{64} * 1024;
+constexpr std::size_t most_pending = std::size_t{1024} * 1024;
 
 bool writable(int fd) {
     pollfd entry{fd, POLLOUT, 0};

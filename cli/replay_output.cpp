@@ -17,7 +17,7 @@ namespace proctor::cli {
 
 namespace {
 
-constexpr std::size_t most_kept = 64 * 1024;
+constexpr std::size_t most_kept = std::size_t{64} * 1024;
 constexpr std::string_view plain = "\033[0m";
 constexpr std::string_view faint = "\033[2m";
 constexpr std::array<std::string_view, 3> colour_of = {"\033[36m", "", "\033[31m"};  // cyan, the terminal's own, red

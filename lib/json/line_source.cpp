@@ -12,7 +12,7 @@ namespace proctor::detail {
 
 namespace {
 
-constexpr std::size_t first_capacity = 256 * 1024;
+constexpr std::size_t first_capacity = std::size_t{256} * 1024;
 
 }  // namespace
 
