@@ -71,6 +71,14 @@ Result<T> parse_limit(std::string_view text) {
     return value;
 }
 
+Result<std::chrono::nanoseconds> parse_delay(std::string_view text) {
+    Result<std::chrono::nanoseconds> value = parse_duration(text);
+    if (value && *value <= std::chrono::nanoseconds::zero()) {
+        return misuse(fmt::format("'{}' is zero", text), "leave the option out for input that is not paced");
+    }
+    return value;
+}
+
 Result<int> parse_limit_count(std::string_view text) {
     const Result<std::int64_t> count = parse_limit<std::int64_t, parse_count>(text);
     if (!count) {
@@ -128,6 +136,16 @@ void add_streams(CLI::App& app, RunRequest& request) {
               [&](const auto& path) { request.job.input = path == "-" ? Input::descriptor(0) : Input::file(path); })
         ->type_name("FILE")
         ->description("what COMMAND reads; - is proctor's own input\n(default: empty)")
+        ->group(group);
+    add_value(app, "--input-delay", parse_delay, [&](const auto& value) { request.job.input_delay = value; })
+        ->type_name("D")
+        ->description("feed it line by line, the first at once and each one\nafter that D later")
+        ->group(group);
+    add_value(app, "--input-pacing", parse_pacing, [&](const auto& value) { request.job.input_pacing = value; })
+        ->type_name("HOW")
+        ->description(
+            "D is counted in a fixed beat from the first line\n(fixed, the default), or from the last byte in\neither "
+            "direction (quiet)")
         ->group(group);
     add_value(app, "--stdout-lines", parse_count, [&](const auto& value) { limits.max_stdout_lines = value; })
         ->type_name("N")

@@ -307,6 +307,16 @@ Result<Order> parse_order(std::string_view text) {
     return not_a("an order", text, "write pipe or exact");
 }
 
+Result<Pacing> parse_pacing(std::string_view text) {
+    if (text == "fixed") {
+        return Pacing::fixed;
+    }
+    if (text == "quiet") {
+        return Pacing::quiet;
+    }
+    return not_a("a pacing", text, "write fixed or quiet");
+}
+
 Result<Require> parse_require(std::string_view text) {
     Require require;
     std::string_view rest = text;

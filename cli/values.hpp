@@ -42,6 +42,9 @@ namespace proctor::cli {
 /// pipe or exact.
 [[nodiscard]] Result<Order> parse_order(std::string_view text);
 
+/// fixed or quiet.
+[[nodiscard]] Result<Pacing> parse_pacing(std::string_view text);
+
 /// Words of cgroup, cpu, memory, tasks and kill with commas between them.
 [[nodiscard]] Result<Require> parse_require(std::string_view text);
 

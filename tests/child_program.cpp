@@ -183,6 +183,18 @@ void answer_line(char**) {
     while (byte != '\n' && read(0, &byte, 1) == 1) write_all(1, &byte, 1);
 }
 
+// Says a line and waits for one, so many times.
+void ask(char** words) {
+    for (std::uint64_t left = number(words[0]); left > 0; --left) {
+        write_text(1, "ping\n");
+        for (bool whole = false; !whole;) {
+            const std::size_t count = read_some(0, chunk_size);
+            if (count == 0) _exit(97);
+            whole = chunk[count - 1] == '\n';
+        }
+    }
+}
+
 void checksum(char**) {
     std::uint64_t hash = 14695981039346656037U;
     std::uint64_t total = 0;
@@ -537,6 +549,7 @@ const Command commands[] = {
     {"send-descriptor", 2, send_descriptor},
     {"read", 1, read_bytes},
     {"answer-line", 0, answer_line},
+    {"ask", 1, ask},
     {"checksum", 0, checksum},
     {"close", 1, close_fd},
     {"await-byte", 1, await_byte},

@@ -310,6 +310,14 @@ TEST_CASE("without options the job is the library's default") {
     CHECK(request.job.shell.empty());
 }
 
+TEST_CASE("input can be paced") {
+    CHECK_FALSE(run_request({"true"}).job.input_delay.has_value());
+    const RunRequest request = run_request({"--input-delay", "50ms", "--input-pacing", "quiet", "true"});
+    CHECK(request.job.input_delay == 50ms);
+    CHECK(request.job.input_pacing == proctor::Pacing::quiet);
+    CHECK(run_request({"--input-pacing=fixed", "true"}).job.input_pacing == proctor::Pacing::fixed);
+}
+
 TEST_CASE("a dash is proctor's own stream") {
     CHECK(run_request({"--stdin", "-", "true"}).job.input.source() == proctor::Input::Source::descriptor);
     CHECK(run_request({"--stdin=-", "true"}).job.input.descriptor() == 0);
@@ -351,6 +359,8 @@ TEST_CASE("misuse is told, with what would be right") {
         {{"--result=", "--", "true"}, "--result: its value is missing", "--result VALUE"},
         {{"--result", "--", "true"}, "--result: its value is missing", "--result=VALUE if the value begins with --"},
         {{"--stdin", "--quiet", "true"}, "--stdin: its value is missing", "--stdin=VALUE"},
+        {{"--input-delay", "0", "true"}, "--input-delay: '0' is zero", "input that is not paced"},
+        {{"--input-pacing", "slow", "true"}, "--input-pacing: 'slow' is not a pacing", "write fixed or quiet"},
         {{"--cwd"}, "--cwd: its value is missing", "--cwd VALUE"},
         {{"--env=", "true"}, "--env: its value is missing", "--env VALUE"},
         {{"--quiet=yes", "true"}, "--quiet: it takes no value", "write --quiet alone"},
@@ -409,7 +419,8 @@ TEST_CASE("the help names every option, fits a screen's width, and ends with exa
                                "--clear-env",       "--kill-after D",
                                "--drain-grace D",   "--shell",
                                "--user UID[:GID]",  "--allow-new-privileges",
-                               "--order ORDER",     "-h,--help"}) {
+                               "--order ORDER",     "-h,--help",
+                               "--input-delay D",   "--input-pacing HOW"}) {
         INFO(option);
         CHECK(help.find("\n  "s + option + " ") != std::string::npos);
     }

@@ -399,3 +399,13 @@ TEST_CASE("--user runs COMMAND as somebody else") {
     CHECK(finish(Words{"run", "--user", "12345", "--", program} + script).out ==
           "12345\t12345\t12345\t12345\n12345\t12345\t12345\t12345\n");
 }
+
+TEST_CASE("the last line is followed by the end of file, and not by another delay") {
+    const support::TempDir directory;
+    const Collector out;
+    Command command({.words = {"run", "--stdin", directory.write("input", "only one\n"), "--input-delay", "24h",
+                               "--input-pacing", "fixed", "--", "/bin/cat"},
+                     .out = out.fd()});
+    CHECK(command.wait() == 0);
+    CHECK(out.text() == "only one\n");
+}

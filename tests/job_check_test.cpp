@@ -85,6 +85,14 @@ TEST_CASE("limits that make no sense are refused") {
         {"negative time", [](Job& job) { job.limits.time = -1ns; }},
         {"negative kill_after", [](Job& job) { job.kill_after = -1ns; }},
         {"negative drain_grace", [](Job& job) { job.drain_grace = -1ns; }},
+        {"no input_delay", [](Job& job) { job.input_delay = 0ns; }},
+        {"negative input_delay", [](Job& job) { job.input_delay = -1ns; }},
+        {"a pace for input that the child reads itself",
+         [](Job& job) {
+             job.input = proctor::Input::inherit(0);
+             job.input_delay = 1s;
+         }},
+        {"a function of lines that is none", [](Job& job) { job.input = proctor::Input::lines({}); }},
         {"negative stdout lines", [](Job& job) { job.capture.limits.max_stdout_lines = -1; }},
         {"negative stdout bytes", [](Job& job) { job.capture.limits.max_stdout_bytes = -1; }},
         {"negative stderr lines", [](Job& job) { job.capture.limits.max_stderr_lines = -1; }},

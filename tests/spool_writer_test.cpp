@@ -32,6 +32,7 @@ public:
         started.push_back(&operation);
     }
     void cancel(Operation& operation) noexcept override { operation.mark_cancelled(); }
+    int write_at_once(int, std::span<const char>) noexcept override { return -EAGAIN; }
     Expected<void> pass(Nanoseconds) override { return {}; }
     Expected<void> flush() override { return {}; }
     int fd() noexcept override { return -1; }
@@ -214,6 +215,8 @@ struct Told final : OutputOwner {
         if (holds_itself) stream->hold();
         return data;
     }
+    void on_passed_on(std::string_view) noexcept override {}
+    void on_forward_closed() noexcept override {}
     void on_output_error(Stream, int, bool) noexcept override {}
     void on_output_end(Stream) noexcept override { ended = true; }
 

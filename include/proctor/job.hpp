@@ -71,7 +71,12 @@ struct Job {
     Environment environment{};
     std::string cwd{};  ///< empty: the host's
 
-    Input input{};              ///< standard input; at end of file at once by default
+    Input input{};  ///< standard input; at end of file at once by default
+    /// If set, standard input goes line by line: the first at once, each further one when it is due, and end of file
+    /// right after the last. While a line is not yet due the program is not blocked. A line is one record, or more if
+    /// it is longer than 4,096 bytes and the pipe could not take it whole.
+    std::optional<std::chrono::nanoseconds> input_delay{};
+    Pacing input_pacing = Pacing::fixed;
     Output output{};            ///< standard output; captured by default
     Output error_output{};      ///< standard error; captured by default
     Order order = Order::pipe;  ///< of the records of the two; read the docs of Order::exact before you set it

@@ -10,6 +10,7 @@
 #include <proctor/json.hpp>
 #include <proctor/limits.hpp>
 #include <proctor/monitor.hpp>
+#include <proctor/pair.hpp>
 #include <proctor/playback.hpp>
 #include <proctor/reactor.hpp>
 #include <proctor/recorder.hpp>

@@ -16,6 +16,7 @@
 #include <proctor/export.hpp>
 #include <proctor/job.hpp>
 #include <proctor/monitor.hpp>
+#include <proctor/pair.hpp>
 #include <proctor/result.hpp>
 
 namespace proctor {
@@ -32,6 +33,11 @@ struct Handlers {
     std::function<void(const CaptureRecord&)> on_record{};
     /// The end, once for every job, also for one that was refused. The result may be moved from.
     std::function<void(RunResult&&)> on_end{};
+    /// Input::live() alone: write_input() said false, and what waits has since become less than the high-water mark.
+    std::function<void()> on_input_ready{};
+    /// The child has closed its standard input, perhaps by dying, before all of it was written: once. What is not
+    /// written yet is dropped. Told when it is met: with Input::live() at once, else by the next write.
+    std::function<void()> on_input_closed{};
 };
 
 /// How far a job has come.
@@ -70,12 +76,43 @@ public:
     void pause_output(Stream stream) const;
     void resume_output(Stream stream) const;
 
+    /// With Input::live(): queues bytes for the child's standard input, also before the job has started. All are taken;
+    /// the answer is false if from now on the caller should wait for Handlers::on_input_ready, because
+    /// input_high_water bytes or more are waiting. May be called from inside a handler. Errors: ESRCH once the main
+    /// process is dead, or if there is no such job; EPIPE after close_input(), or if the child has closed its standard
+    /// input; EINVAL for a job with another input.
+    [[nodiscard]] Result<bool> write_input(std::string bytes) const;
+    /// End of file for the child, once everything that was queued is written.
+    void close_input() const;
+    /// Bytes queued that the pipe has not accepted.
+    [[nodiscard]] Bytes pending_input() const noexcept;
+
+    static constexpr Bytes input_high_water = 65'536;
+
 private:
     friend class detail::ReactorCore;
     JobHandle(std::weak_ptr<detail::ReactorCore> core, std::uint64_t id) : core_(std::move(core)), id_(id) {}
 
     std::weak_ptr<detail::ReactorCore> core_{};
     std::uint64_t id_ = 0;
+};
+
+/// Names the two jobs of one submitted pair, as JobHandle names one.
+class PROCTOR_API PairHandle {
+public:
+    PairHandle() = default;
+
+    [[nodiscard]] const JobHandle& first() const noexcept { return first_; }
+    [[nodiscard]] const JobHandle& second() const noexcept { return second_; }
+    /// Cancels both. To cancel one by its own handle ends the other's input, and spares it otherwise.
+    void cancel() const;
+
+private:
+    friend class detail::ReactorCore;
+    PairHandle(JobHandle first, JobHandle second) : first_(std::move(first)), second_(std::move(second)) {}
+
+    JobHandle first_{};
+    JobHandle second_{};
 };
 
 /// Ends the watching of a descriptor when it is destroyed.
@@ -139,6 +176,20 @@ public:
     template <std::invocable<RunResult&&> OnEnd>
     JobHandle submit(Job job, OnEnd on_end) {
         return submit(std::move(job), Handlers{.on_record = {}, .on_end = std::move(on_end)});
+    }
+
+    /// Two jobs, started together, whose programs talk to each other: the standard output of each is the other's
+    /// standard input. When one ends or closes its output, the other's input is at its end; when one ends or closes its
+    /// input, the other meets SIGPIPE or EPIPE at its next write. Their limits hold for each; those of stdout in
+    /// `capture` bound what is recorded of its words, and end what is passed on only with limit_ends_run. `input` and
+    /// `output` must be unset. They count as two of max_running. If one cannot be started, the other is cancelled, and
+    /// its error says so. Never fails, as submit.
+    PairHandle submit_pair(Job first, Job second, PairHandlers handlers = {}, Wiring wiring = Wiring::recorded);
+    /// With the handler of the end alone.
+    template <std::invocable<PairResult&&> OnEnd>
+    PairHandle submit_pair(Job first, Job second, OnEnd on_end, Wiring wiring = Wiring::recorded) {
+        return submit_pair(std::move(first), std::move(second),
+                           PairHandlers{.on_record = {}, .on_end = std::move(on_end)}, wiring);
     }
 
     /// Watches a process that somebody else has started, with what descends from it, and keeps limits on them; run()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -8,11 +10,20 @@
 
 namespace proctor {
 
+/// By what the lines of a paced standard input are timed.
+enum class Pacing : unsigned char {
+    /// Line k is due k times the delay after the first. Where the pipe was full or the reactor late for a whole delay,
+    /// the plan begins anew from there: there are no bursts.
+    fixed,
+    /// The next line is due when for so long no byte has passed on standard input, output or error.
+    quiet,
+};
+
 /// Where a child's standard input comes from. All but `inherit` go through a pipe that the reactor feeds, so what the
 /// child was given can be recorded.
 class PROCTOR_API Input {
 public:
-    enum class Source : unsigned char { empty, text, file, descriptor, held_open, inherit };
+    enum class Source : unsigned char { empty, text, file, descriptor, held_open, inherit, lines, live };
 
     /// At end of file from the start.
     Input() = default;
@@ -26,6 +37,16 @@ public:
     static Input descriptor(int descriptor) { return {Source::descriptor, descriptor, {}}; }
     /// Nothing, and no end of file while the main process lives.
     static Input held_open() { return {Source::held_open, -1, {}}; }
+    /// What `next` gives, lines or any other pieces, until it gives none. It is called on the reactor's thread when the
+    /// pipe can take more, with the same freedoms as Handlers; under input_delay one line ahead of the line that is
+    /// due. It must not throw. An empty piece is passed over.
+    static Input lines(std::function<std::optional<std::string>()> next) {
+        Input input{Source::lines, -1, {}};
+        input.next_ = std::move(next);
+        return input;
+    }
+    /// What the program that embeds the reactor writes while the job runs: JobHandle::write_input(), close_input().
+    static Input live() { return {Source::live, -1, {}}; }
     /// A descriptor of the host itself, without a pipe and so without a record. Borrowed until the job has left the
     /// state `starting`.
     static Input inherit(int descriptor = 0) { return {Source::inherit, descriptor, {}}; }
@@ -34,6 +55,8 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
     /// The bytes of `text`, the path of `file`.
     [[nodiscard]] const std::string& value() const noexcept { return value_; }
+    /// The function of `lines`.
+    [[nodiscard]] const std::function<std::optional<std::string>()>& next() const noexcept { return next_; }
 
 private:
     Input(Source source, int descriptor, std::string value)
@@ -42,6 +65,7 @@ private:
     Source source_ = Source::empty;
     int descriptor_ = -1;
     std::string value_{};
+    std::function<std::optional<std::string>()> next_{};
 };
 
 /// How standard output and standard error are brought into one order.

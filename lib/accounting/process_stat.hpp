@@ -28,6 +28,8 @@ struct ProcessStat {
 
     /// Has not called execve since its clone, so it may share the memory of its parent (PF_FORKNOEXEC).
     [[nodiscard]] bool never_executed() const noexcept { return (flags & 0x40U) != 0; }
+    /// On its way out, before it lets go of its descriptors (PF_EXITING).
+    [[nodiscard]] bool exiting() const noexcept { return (flags & 0x4U) != 0; }
     /// A worker thread of io_uring, which is in the kernel only (PF_IO_WORKER).
     [[nodiscard]] bool is_io_worker() const noexcept { return (flags & 0x10U) != 0; }
     /// PF_KTHREAD. Not by the parent, which is process 2 outside of containers alone.

@@ -5,6 +5,7 @@
 
 #include <proctor/error.hpp>
 #include <proctor/limits.hpp>
+#include <proctor/pair.hpp>
 #include <proctor/result.hpp>
 
 #include "base/failure.hpp"
@@ -52,6 +53,17 @@ std::string_view verbose_reason(Reason reason) noexcept {
     }
     return "Unknown reason";
 }
+
+std::string_view to_string(Side side) noexcept {
+    switch (side) {
+        case Side::first: return "first";
+        case Side::second: return "second";
+        case Side::tie: return "tie";
+    }
+    return "unknown";
+}
+
+std::ostream& operator<<(std::ostream& out, Side side) { return out << to_string(side); }
 
 std::string_view to_string(Outcome outcome) noexcept {
     switch (outcome) {

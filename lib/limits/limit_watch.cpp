@@ -78,7 +78,7 @@ void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
 void LimitWatch::on_block_timer(int /*result*/) noexcept {
     const Instant time = now();
     const auto began = owner_.began();
-    window_.note_progress(began.value_or(time));
+    window_.note_progress(owner_.awaits_paced_input() ? time : began.value_or(time));
     BlockWindow::Verdict verdict = window_.look(time, tree_.cpu());
     if (verdict.blocked) {
         // What runs now is accounted at ticks, and the limit may be shorter than a tick.

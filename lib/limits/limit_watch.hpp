@@ -20,6 +20,8 @@ public:
     virtual void on_limit(Reason reason, Instant crossed_at) noexcept = 0;
     /// When the program began, once that is known: before, it cannot have been blocked.
     [[nodiscard]] virtual std::optional<Instant> began() noexcept = 0;
+    /// Whether it waits for input that is still to come at its time: then it is not blocked.
+    [[nodiscard]] virtual bool awaits_paced_input() const noexcept { return false; }
 
 protected:
     LimitOwner() = default;

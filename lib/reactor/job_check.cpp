@@ -90,6 +90,13 @@ Complaint check_streams(const Job& job) {
             return found;
         }
     }
+    if (job.input.source() == Input::Source::lines && !job.input.next()) {
+        return complaint(EINVAL, "the function that gives the lines of the input is empty", "set one");
+    }
+    if (job.input_delay && job.input.source() == Input::Source::inherit) {
+        return complaint(EINVAL, "input that the child reads itself cannot be paced",
+                         "feed it through the reactor: Input::descriptor() instead of Input::inherit()");
+    }
     if (auto found = check_output(job.output, "standard output", false)) {
         return found;
     }
@@ -126,6 +133,10 @@ Complaint check_times(const Job& job) {
     }
     if (job.drain_grace < std::chrono::nanoseconds::zero() || job.drain_grace > longest) {
         return complaint(EINVAL, "drain_grace is negative or longer than a hundred years", "0 does not wait at all");
+    }
+    if (job.input_delay && (*job.input_delay <= std::chrono::nanoseconds::zero() || *job.input_delay > longest)) {
+        return complaint(EINVAL, "input_delay is zero, negative or longer than a hundred years",
+                         "leave it unset for input that is not paced");
     }
     return {};
 }

@@ -10,10 +10,11 @@
 
 namespace proctor::detail {
 
-void OutputStream::open(UniqueFd pipe, int forward_to) noexcept {
+void OutputStream::open(UniqueFd pipe, int forward_to, bool lingers) noexcept {
     assert(state_ == State::ended && idle());
     pipe_ = std::move(pipe);
     forward_to_ = forward_to;
+    lingers_ = lingers;
     state_ = State::open;
     read_next();
 }
@@ -94,7 +95,10 @@ void OutputStream::on_read(int result) noexcept {
     }
     const Arrival arrival{now(), is_ambiguous()};  // before anybody is told, who could make the child write more
     delivering_ = true;
-    const std::string_view passed_on = owner_.on_output(stream_, data, arrival);
+    std::string_view passed_on = owner_.on_output(stream_, data, arrival);
+    if (lingers_ && !passed_on.empty() && !impatient_) {
+        passed_on.remove_prefix(forward_at_once(passed_on));
+    }
     delivering_ = false;
     if (forward_to_ >= 0 && !passed_on.empty() && !impatient_) {
         to_forward_.assign(passed_on);
@@ -125,6 +129,17 @@ bool OutputStream::is_ambiguous() noexcept {
     return after_unproven || unproven_;
 }
 
+// Straight from the buffer that was read into, if the pipe takes it.
+std::size_t OutputStream::forward_at_once(std::string_view data) noexcept {
+    const int written = engine_.write_at_once(forward_to_, data);
+    if (written <= 0) {
+        return 0;
+    }
+    const auto accepted = static_cast<std::size_t>(written);
+    owner_.on_passed_on(data.substr(0, accepted));
+    return accepted;
+}
+
 void OutputStream::forward_next() noexcept {
     if (impatient_) {
         read_next();
@@ -137,7 +152,9 @@ void OutputStream::forward_next() noexcept {
 
 void OutputStream::on_forwarded(int result) noexcept {
     if (result >= 0) {
-        forwarded_ += static_cast<std::size_t>(result);
+        const auto accepted = static_cast<std::size_t>(result);
+        owner_.on_passed_on(std::string_view(to_forward_).substr(forwarded_, accepted));
+        forwarded_ += accepted;
         if (forwarded_ < to_forward_.size()) {
             forward_next();
         } else {
@@ -147,6 +164,13 @@ void OutputStream::on_forwarded(int result) noexcept {
         read_next();  // given up; what the pipe holds is still recorded
     } else if (result == -EAGAIN || result == -EINTR) {
         wait_for(forward_to_, POLLOUT);
+    } else if (result == -EPIPE && lingers_) {
+        if (impatient_) {
+            read_next();
+        } else {
+            impatient_ = true;
+            owner_.on_forward_closed();
+        }
     } else {
         if (result != -EPIPE) {
             owner_.on_output_error(stream_, -result, true);

@@ -24,6 +24,10 @@ class OutputOwner {
 public:
     /// Data came; gives the part that is to be forwarded.
     virtual std::string_view on_output(Stream stream, std::string_view data, Arrival arrival) noexcept = 0;
+    /// Where it is forwarded to has accepted these bytes.
+    virtual void on_passed_on(std::string_view data) noexcept = 0;
+    /// Of a stream that lingers: nobody reads any more where it is forwarded to. finish_up() is to follow.
+    virtual void on_forward_closed() noexcept = 0;
     /// The pipe could not be read, or not be forwarded. The end follows.
     virtual void on_output_error(Stream stream, int error_number, bool forwarding) noexcept = 0;
     /// No more will come, and no request is in flight.
@@ -43,8 +47,9 @@ public:
     OutputStream(Engine& engine, OutputOwner& owner, Stream stream) noexcept
         : engine_(engine), owner_(owner), stream_(stream) {}
 
-    /// `forward_to` is -1 or borrowed.
-    void open(UniqueFd pipe, int forward_to) noexcept;
+    /// `forward_to` is -1 or borrowed. When nobody reads there any more the stream ends, or, if it lingers, reads
+    /// nothing before it is told to finish up.
+    void open(UniqueFd pipe, int forward_to, bool lingers = false) noexcept;
     /// The run's other output, which is open too.
     void set_beside(OutputStream& other) noexcept { beside_ = &other; }
     /// May come before open(), and from inside on_output().
@@ -73,6 +78,7 @@ private:
     enum class State : unsigned char { ended, open, ending };
 
     void read_next() noexcept;
+    [[nodiscard]] std::size_t forward_at_once(std::string_view data) noexcept;
     void forward_next() noexcept;
     void on_read(int result) noexcept;
     void on_forwarded(int result) noexcept;
@@ -91,6 +97,7 @@ private:
     bool paused_ = false;
     bool held_ = false;
     bool impatient_ = false;
+    bool lingers_ = false;     // of a pair: forwards into another run's pipe
     bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
     int forward_to_ = -1;
     UniqueFd pipe_{};

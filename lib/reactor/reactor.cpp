@@ -40,6 +40,10 @@ Reactor::~Reactor() {
 
 JobHandle Reactor::submit(Job job, Handlers handlers) { return core_->submit(std::move(job), std::move(handlers)); }
 
+PairHandle Reactor::submit_pair(Job first, Job second, PairHandlers handlers, Wiring wiring) {
+    return core_->submit_pair(std::move(first), std::move(second), std::move(handlers), wiring);
+}
+
 Result<MonitorHandle> Reactor::monitor(int pid, const MonitorOptions& options,
                                        std::function<void(RunResult&&)> on_end) {
     return detail::to_result(core_->monitor(pid, -1, options, std::move(on_end)));
@@ -116,6 +120,11 @@ void JobHandle::cancel() const {
     tell_run(core_, id_, [](detail::Run& run) { run.cancel(); });
 }
 
+void PairHandle::cancel() const {
+    first_.cancel();
+    second_.cancel();
+}
+
 Result<void> JobHandle::signal(int number) const {
     constexpr int last_signal = 64;  // SIGRTMAX
     const int status = number < 0 || number > last_signal
@@ -176,6 +185,25 @@ void JobHandle::pause_output(Stream stream) const {
 
 void JobHandle::resume_output(Stream stream) const {
     tell_run(core_, id_, [&](detail::Run& run) { run.resume_output(stream); });
+}
+
+Result<bool> JobHandle::write_input(std::string bytes) const {
+    const auto core = core_.lock();
+    detail::Run* const run = core && !core->is_forked_copy() ? core->find(id_) : nullptr;
+    if (run == nullptr) {
+        return Error{Stage::io, ESRCH, "there is no job to write to", "it has ended"};
+    }
+    auto written = run->write_input(std::move(bytes));
+    core->flush_outside_pass();
+    return detail::to_result(std::move(written));
+}
+
+void JobHandle::close_input() const {
+    tell_run(core_, id_, [](detail::Run& run) { run.close_input(); });
+}
+
+Bytes JobHandle::pending_input() const noexcept {
+    return ask_run(core_, id_, Bytes{0}, [](const detail::Run& run) { return run.pending_input(); });
 }
 
 Watch& Watch::operator=(Watch&& other) noexcept {

@@ -107,14 +107,11 @@ JobHandle ReactorCore::submit(Job job, Handlers handlers) {
     if (is_forked_copy()) {
         return {};
     }
-    const std::uint32_t index = free_run();
-    const std::uint64_t id = make_id(index, ++generations_[index]);
-    Run& run = *runs_[index];
-    ++live_;
+    const auto [run, id] = next_run();
     auto wrong = check_job(job);
-    run.assign(std::move(job), std::move(handlers), id);
+    run->assign(std::move(job), std::move(handlers), id);
     if (wrong) {
-        run.refuse(std::move(*wrong));
+        run->refuse(std::move(*wrong));
     } else {
         queue_.push_back(id);
     }
@@ -123,6 +120,12 @@ JobHandle ReactorCore::submit(Job job, Handlers handlers) {
         flush_outside_pass();
     }
     return JobHandle(weak_from_this(), id);
+}
+
+std::pair<Run*, std::uint64_t> ReactorCore::next_run() {
+    const std::uint32_t index = free_run();
+    ++live_;
+    return {runs_[index].get(), make_id(index, ++generations_[index])};
 }
 
 std::uint32_t ReactorCore::free_run() {
@@ -162,16 +165,20 @@ void ReactorCore::launch_waiting() {
     while (!retired_ && running_ < options_.max_running && !queue_.empty()) {
         Run* const run = find(queue_.front());
         const std::uint64_t id = queue_.front();
+        if (run != nullptr && run->awaits_launch() && running_ + run->places() > options_.max_running) {
+            return;
+        }
         queue_.pop_front();
         if (run == nullptr || !run->awaits_launch()) {
             continue;
         }
         collect_starting();
-        if (!run->launch(running_ > 0)) {
+        const unsigned launched = run->launch_with_partner(running_ > 0);
+        if (launched == 0) {
             queue_.push_front(id);
             return;
         }
-        ++running_;
+        running_ += launched;
     }
 }
 

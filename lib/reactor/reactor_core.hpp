@@ -57,6 +57,7 @@ public:
     ~ReactorCore();
 
     JobHandle submit(Job job, Handlers handlers);
+    PairHandle submit_pair(Job first, Job second, PairHandlers handlers, Wiring wiring);
     [[nodiscard]] Expected<void> run();
     [[nodiscard]] Expected<void> run_once(Nanoseconds timeout);
     [[nodiscard]] int fd();
@@ -115,6 +116,8 @@ private:
     void forsake_all() noexcept;
     /// The index of a run without a job.
     [[nodiscard]] std::uint32_t free_run();
+    /// A run without a job, and the id that it gets.
+    [[nodiscard]] std::pair<Run*, std::uint64_t> next_run();
 
     ReactorOptions options_;
     KernelFeatures kernel_;

@@ -21,9 +21,6 @@ constexpr Nanoseconds longest_start = std::chrono::seconds(10);
 // How often a start that lasts longer than the time limit is looked at.
 constexpr Nanoseconds start_poll = std::chrono::milliseconds(10);
 
-constexpr Nanoseconds shortest_gone_wait = std::chrono::microseconds(50);
-constexpr Nanoseconds longest_gone_wait = std::chrono::milliseconds(10);
-
 // Of limits that are seen at once the first of these counts.
 int rank(Reason reason) noexcept {
     switch (reason) {
@@ -63,47 +60,8 @@ void Run::assign(Job job, Handlers handlers, std::uint64_t id) {
 void Run::refuse(Error error) {
     error_ = std::move(error);
     settle_soon();
-}
-
-std::string_view Run::on_output(Stream stream, std::string_view data, Arrival arrival) noexcept {
-    std::string_view kept;
-    watch_.note_progress(now());
-    record(stream, data, arrival, &kept);
-    return kept;
-}
-
-void Run::on_input(std::string_view data, Instant issued) noexcept {
-    watch_.note_progress(now());
-    exact_outputs_.deliver_until(issued);
-    record(STDIN, data, {issued}, nullptr);
-}
-
-// `kept` is what the capture limits let through.
-void Run::record(Stream stream, std::string_view data, Arrival arrival, std::string_view* kept) {
-    collect_launch();
-    if (!records(job_.capture, stream)) {
-        recorder_->count(stream, data);
-        if (kept != nullptr) {
-            *kept = data;
-        }
-        return;
-    }
-    const auto added = recorder_->add(stream, data, since_zero(arrival.time), arrival.ambiguous);
-    spool_.pump();
-    look_at_spool();
-    if (kept != nullptr && added.data) {
-        *kept = added.data->data;
-    }
-    if (added.cut && job_.capture.limit_ends_run) {
-        strike(Reason::output_limit, arrival.time);
-    }
-    if (handlers_.on_record && !core_.retired()) {
-        if (added.data) {
-            handlers_.on_record(*added.data);
-        }
-        if (added.cut && !core_.retired()) {
-            handlers_.on_record(*added.cut);
-        }
+    if (pair_) {
+        pair_->on_refused(*this);
     }
 }
 
@@ -125,6 +83,9 @@ void Run::main_died() noexcept {
     collect_launch();
     judge_at_exit();
     input_.stop();
+    if (pair_) {
+        pair_->on_main_died(*this);
+    }
     advance();
 }
 
@@ -253,11 +214,12 @@ void Run::fail(Error error) noexcept {
     }
 }
 
-void Run::cancel() {
-    const Error cancelled{Stage::cancelled, 0, "the job was cancelled", ""};
+void Run::cancel() { cancel({Stage::cancelled, 0, "the job was cancelled", ""}); }
+
+void Run::cancel(Error why) {
     if (state_ == JobState::queued) {
         if (awaits_launch()) {
-            refuse(cancelled);
+            refuse(std::move(why));
         }
     } else if (exited_at_) {
         // Its verdict stands; only the waiting for output ends.
@@ -265,7 +227,7 @@ void Run::cancel() {
         finish_up(true);
         advance();
     } else if (!reason_ && launched()) {
-        fail(cancelled);
+        fail(std::move(why));
         terminate();
     }
 }
@@ -281,128 +243,12 @@ void Run::abandon() {
     cancel();
 }
 
-bool Run::in_haste() const noexcept { return reason_ || error_; }
-
-bool Run::outputs_ended() const noexcept { return output_.ended() && error_output_.ended() && exact_outputs_.ended(); }
-
-void Run::advance() noexcept {
-    if (!exited_at_) {
-        return;
-    }
-    if (!tree_killed_) {
-        // Without kill_after the whole group has had its SIGKILL; with it, others may still be answering the SIGTERM.
-        if (outputs_ended() || (in_haste() && !job_.kill_after)) {
-            kill_tree();
-        } else if (!end_timer_.armed()) {
-            engine_.start(end_timer_, *exited_at_ + job_.drain_grace);
-        }
-    }
-    const bool idle = input_.idle() && !task_watch_.in_flight() && !exit_watch_.in_flight() &&
-                      !keeper_news_.in_flight() && !keeper_exit_.in_flight();
-    const bool spooled = outputs_ended() && idle && spool_.finish();
-    if (tree_killed_ && outputs_ended() && idle && tree_is_gone()) {
-        gone_at_ = gone_at_.value_or(now());
-        if (spooled) {
-            look_at_spool();
-            settle_soon();
-        }
-    }
-}
-
-// What has been killed dies a little later, and the kernel's event for it comes up to 10 ms late; so it is asked again
-// and again, soon at first.
-bool Run::tree_is_gone() noexcept {
-    if (tree_.kept()) {
-        return keeper_gone_;  // which comes by itself
-    }
-    if (gone_timer_.armed()) {
-        return false;
-    }
-    if (!tree_.populated().value_or(false)) {
-        return true;
-    }
-    if (now() - *exited_at_ > longest_death) {
-        fail_to_kill();
-        return true;
-    }
-    gone_wait_ = std::clamp(gone_wait_ * 2, shortest_gone_wait, longest_gone_wait);
-    engine_.start(gone_timer_, now() + gone_wait_);
-    return false;
-}
-
-void Run::fail_to_kill() noexcept {
-    fail({Stage::wait, EBUSY, "processes of the job were killed and do not die",
-          "look for processes in state D (ps): a device or network mount that does not answer"});
-}
-
-void Run::on_gone_timer(int /*result*/) noexcept {
-    if (tree_.kept() && !keeper_gone_) {
-        fail_to_kill();
-        (void)tree_.keeper().signal(SIGKILL);  // of which its watch will tell
-    } else if (tree_.populated().value_or(false)) {
-        tree_.kill(false);  // a process whose first thread has ended may have forked between the kernel's kill and ours
-    }
-    advance();
-}
-
-void Run::kill_tree() noexcept {
-    if (tree_killed_) {
-        return;
-    }
-    tree_killed_ = true;
-    if (tree_.populated().value_or(true)) {
-        tree_.kill(false);
-    }
-    if (tree_.kept()) {
-        engine_.start(gone_timer_, now() + longest_death);
-    }
-    engine_.cancel(end_timer_);
-    if (!outputs_ended()) {
-        // Those that were killed let go of the pipes in a moment; somebody who escaped does not.
-        engine_.start(end_timer_, now() + job_.drain_grace);
-    }
-}
-
-void Run::on_end_timer(int /*result*/) noexcept {
-    if (!exited_at_) {
-        tree_.kill(true);  // kill_after is over
-    } else if (!tree_killed_) {
-        kill_tree();
-    } else {
-        finish_up(in_haste());
-    }
-}
-
-void Run::finish_up(bool impatient) noexcept {
-    output_.finish_up(impatient);
-    error_output_.finish_up(impatient);
-    exact_outputs_.finish_up(impatient);
-}
-
-void Run::settle_soon() noexcept {
-    if (!settle_timer_.armed()) {
-        engine_.cancel(end_timer_);
-        engine_.start(settle_timer_, Instant{});
-    }
-}
-
-void Run::on_settle(int /*result*/) noexcept {
-    if (launched() && !take_exit()) {
-        return engine_.start(settle_timer_, now() + longest_gone_wait);
-    }
-    const bool was_running = state_ != JobState::queued;
-    RunResult result = make_result();
-    auto on_end = std::move(handlers_.on_end);
-    const bool silent = core_.retired();
-    clear();
-    core_.recycle(*this, was_running);
-    // The last touch: *this may already be another job.
-    if (on_end && !silent) {
-        on_end(std::move(result));
-    }
-}
-
 void Run::clear() noexcept {
+    if (pair_) {
+        pair_->leave(*this);
+        pair_.reset();
+    }
+    words_.reset();
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
     engine_.cancel(gone_timer_);
@@ -425,6 +271,7 @@ void Run::clear() noexcept {
     reason_.reset();
     error_.reset();
     tree_killed_ = false;
+    input_.reset();
     output_.reset();
     error_output_.reset();
     exact_outputs_.reset();
@@ -444,6 +291,9 @@ void Run::forsake(bool kill) noexcept {
     output_.forsake();
     error_output_.forsake();
     spool_.forsake();
+    if (pair_) {
+        pair_->forsake();
+    }
     exact_outputs_.forsake();
     exit_watch_.forsake();
     task_watch_.forsake();
@@ -456,52 +306,11 @@ void Run::forsake(bool kill) noexcept {
     engine_.cancel(settle_timer_);
 }
 
-OutputStream* Run::output_stream(Stream stream) noexcept {
-    return stream == STDOUT ? &output_ : stream == STDERR ? &error_output_ : nullptr;
-}
-
-void Run::pause_output(Stream stream) noexcept {
-    if (OutputStream* const output = output_stream(stream); output != nullptr) {
-        output->pause();
-        exact_outputs_.pause(stream);
-    }
-}
-
-void Run::resume_output(Stream stream) noexcept {
-    if (OutputStream* const output = output_stream(stream); output != nullptr) {
-        output->resume();
-        exact_outputs_.resume(stream);
-    }
-}
-
 int Run::signal(int number) const noexcept { return child_ && !exited_at_ ? child_.signal(number) : -ESRCH; }
 
 JobState Run::state() const noexcept {
     const bool has_left = slot_ != nullptr && !slot_->occupied();
     return state_ == JobState::starting && has_left ? JobState::running : state_;
-}
-
-std::optional<int> Run::pid() const noexcept { return child_ ? std::optional<int>(child_.pid()) : std::nullopt; }
-
-std::optional<Usage> Run::usage() {
-    const std::optional<Instant> zero = zero_                                    ? zero_
-                                        : slot_ != nullptr && !slot_->occupied() ? slot_->stamp()
-                                                                                 : std::nullopt;
-    if (!zero || !child_) {
-        return std::nullopt;
-    }
-    Usage usage;
-    usage.wctime = exited_at_.value_or(now()) - *zero;
-    tree_.snapshot(usage);
-    return usage;
-}
-
-std::vector<ChildUsage> Run::processes() {
-    std::vector<ChildUsage> children;
-    if (child_ && (slot_ == nullptr || !slot_->occupied())) {
-        tree_.list(children);
-    }
-    return children;
 }
 
 // Before the zero is known, or for input that was written before it, the time is 0.

@@ -17,6 +17,7 @@
 #include "reactor/exact_outputs.hpp"
 #include "reactor/input_feed.hpp"
 #include "reactor/output_stream.hpp"
+#include "reactor/pair.hpp"
 #include "reactor/stdio_setup.hpp"
 
 namespace proctor::detail {
@@ -39,13 +40,21 @@ public:
     ~Run() = default;
 
     void assign(Job job, Handlers handlers, std::uint64_t id);
+    /// As one of a pair, whose job it has prepared.
+    void assign_half(Job job, std::shared_ptr<Pair> pair, Side side, std::uint64_t id);
     /// Ends it without a launch; the result comes by its handler, in a later pass.
     void refuse(Error error);
     /// False if no descriptor is left for it and `may_wait`: others run, which will give theirs back. It is queued
     /// still.
     [[nodiscard]] bool launch(bool may_wait);
 
+    /// The same with the partner, if it has one; says how many were launched.
+    [[nodiscard]] unsigned launch_with_partner(bool may_wait);
+    /// How many of the jobs that may run at once it takes.
+    [[nodiscard]] unsigned places() const noexcept { return pair_ ? 2 : 1; }
+
     void cancel();
+    void cancel(Error why);
     /// As cancel, but in haste and without telling anybody: the reactor is being destroyed.
     void abandon();
     /// The ring is gone: kill and reap by waiting, if the child is ours to kill, and let go of all requests.
@@ -53,6 +62,9 @@ public:
 
     void pause_output(Stream stream) noexcept;
     void resume_output(Stream stream) noexcept;
+    [[nodiscard]] Expected<bool> write_input(std::string bytes);
+    void close_input() noexcept;
+    [[nodiscard]] Bytes pending_input() const noexcept;
     [[nodiscard]] int signal(int number) const noexcept;
 
     /// Looks whether the child has left our address space, and if so takes what it wrote and frees its slot.
@@ -68,6 +80,8 @@ public:
     [[nodiscard]] std::optional<Reason> reason() const noexcept { return reason_; }
 
 private:
+    friend class Pair;
+
     /// Our ends of the outputs, until they are read.
     struct Outputs {
         UniqueFd output{};
@@ -86,14 +100,21 @@ private:
     [[nodiscard]] bool take_exit() noexcept;
     void start_requests(StdioSetup setup);
     void open_outputs();
+    void start_input(StdioSetup setup);
 
     std::string_view on_output(Stream stream, std::string_view data, Arrival arrival) noexcept override;
     void on_output_error(Stream stream, int error_number, bool forwarding) noexcept override;
+    void on_passed_on(std::string_view data) noexcept override;
+    void on_forward_closed() noexcept override;
     void on_output_end(Stream stream) noexcept override;
     void on_input(std::string_view data, Instant issued) noexcept override;
     void on_input_error(int error_number, bool reading) noexcept override;
+    void on_input_closed() noexcept override;
     void on_input_end() noexcept override;
     void on_spool_moved() noexcept override;
+    [[nodiscard]] std::optional<std::string> next_piece() noexcept override;
+    void on_input_room() noexcept override;
+    [[nodiscard]] bool awaits_paced_input() const noexcept override { return input_.waits_for_time(); }
     void on_limit(Reason reason, Instant crossed_at) noexcept override;
     [[nodiscard]] std::optional<Instant> began() noexcept override;
     void on_exit(int result) noexcept;
@@ -107,6 +128,10 @@ private:
 
     void record(Stream stream, std::string_view data, Arrival arrival, std::string_view* kept);
     void look_at_spool() noexcept;
+    void begin_words(int listener) noexcept;
+    /// Of the main process. Until the keeper has told of it, unknown.
+    enum class Life : unsigned char { unknown, runs, over };
+    [[nodiscard]] Life look_at_life() noexcept;
     void watch_limits();
     void strike(Reason reason, Instant crossed_at) noexcept;
     [[nodiscard]] Reason prefer(Reason reason) noexcept;
@@ -161,6 +186,8 @@ private:
     bool held_ = false;  // streams, until the spool has room
     InputFeed input_;
     Outputs unopened_{};
+    std::shared_ptr<Pair> pair_{};
+    UniqueFd words_{};  // of a pair: standard output, until both are launched
     OutputStream output_;
     OutputStream error_output_;
     ExactOutputs exact_outputs_;  // instead of the two, with Order::exact

@@ -106,10 +106,26 @@ void Run::start_requests(StdioSetup setup) {
     if (job_.limits.time) {
         engine_.start(wall_timer_, *cloned_at_ + *job_.limits.time);
     }
+    if (setup.output && pair_) {
+        words_ = std::move(setup.output);
+    }
     unopened_ = {std::move(setup.output), std::move(setup.error_output), setup.exact_order, setup.largest_message};
     // A program in a keeper may write before the keeper has told of it: before its zero and its id are known.
     if (!tree_.kept()) {
         open_outputs();
+    }
+    start_input(std::move(setup));
+}
+
+void Run::start_input(StdioSetup setup) {
+    if (pair_ && setup.input) {
+        input_.lend(std::move(setup.input));
+        return;
+    }
+    if (job_.input_delay) {
+        input_.set_pace(InputFeed::Pace{*job_.input_delay, job_.input_pacing});
+    } else {
+        input_.set_pace(std::nullopt);
     }
     switch (job_.input.source()) {
         case Input::Source::text: input_.open_text(std::move(setup.input), job_.input.value()); break;
@@ -122,6 +138,8 @@ void Run::start_requests(StdioSetup setup) {
             input_.open_descriptor(std::move(setup.input), job_.input.descriptor(), {});
             break;
         case Input::Source::held_open: input_.hold_open(std::move(setup.input)); break;
+        case Input::Source::lines: input_.open_pieces(std::move(setup.input)); break;
+        case Input::Source::live: input_.open_live(std::move(setup.input)); break;
         case Input::Source::empty:
         case Input::Source::inherit: break;
     }
@@ -223,6 +241,9 @@ void Run::main_started(KeeperMessage& message) noexcept {
     exit_watch_.fd = child_.pidfd();
     exit_watch_.events = POLLIN;
     engine_.start(exit_watch_);
+    if (pair_) {
+        pair_->on_started(*this);
+    }
 }
 
 void Run::on_keeper_exit(int /*result*/) noexcept {

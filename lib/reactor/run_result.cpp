@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// How a run becomes a result.
-#include <utility>
-
+// What a run tells while it runs, and how it becomes a result.
 #include <cerrno>
 #include <utility>
 
@@ -12,6 +10,29 @@
 #include "reactor/run.hpp"
 
 namespace proctor::detail {
+
+std::optional<int> Run::pid() const noexcept { return child_ ? std::optional<int>(child_.pid()) : std::nullopt; }
+
+std::optional<Usage> Run::usage() {
+    const std::optional<Instant> zero = zero_                                    ? zero_
+                                        : slot_ != nullptr && !slot_->occupied() ? slot_->stamp()
+                                                                                 : std::nullopt;
+    if (!zero || !child_) {
+        return std::nullopt;
+    }
+    Usage usage;
+    usage.wctime = exited_at_.value_or(now()) - *zero;
+    tree_.snapshot(usage);
+    return usage;
+}
+
+std::vector<ChildUsage> Run::processes() {
+    std::vector<ChildUsage> children;
+    if (child_ && (slot_ == nullptr || !slot_->occupied())) {
+        tree_.list(children);
+    }
+    return children;
+}
 
 RunResult Run::make_result() {
     RunResult result;

@@ -1,14 +1,56 @@
 // SPDX-License-Identifier: MIT
 //
-// What a run's streams and its spool tell besides the data.
+// What a run does with its outputs and its spool.
 #include <utility>
 
+#include "capture/capture_state.hpp"
 #include "capture/spool_writer.hpp"
 #include "reactor/reactor_core.hpp"
 #include "reactor/run.hpp"
 
 namespace proctor::detail {
 
+std::string_view Run::on_output(Stream stream, std::string_view data, Arrival arrival) noexcept {
+    std::string_view kept;
+    watch_.note_progress(now());
+    input_.note_output(arrival.time);
+    if (pair_ && pair_->recorded() && stream == STDOUT) {
+        collect_launch();
+        recorder_->count(stream, data);
+        return pair_->on_words(*this, data, arrival.time);
+    }
+    record(stream, data, arrival, &kept);
+    return kept;
+}
+
+// `kept` is what the capture limits let through.
+void Run::record(Stream stream, std::string_view data, Arrival arrival, std::string_view* kept) {
+    collect_launch();
+    if (!records(job_.capture, stream)) {
+        recorder_->count(stream, data);
+        if (kept != nullptr) {
+            *kept = data;
+        }
+        return;
+    }
+    const auto added = recorder_->add(stream, data, since_zero(arrival.time), arrival.ambiguous);
+    spool_.pump();
+    look_at_spool();
+    if (kept != nullptr && added.data) {
+        *kept = added.data->data;
+    }
+    if (added.cut && job_.capture.limit_ends_run) {
+        strike(Reason::output_limit, arrival.time);
+    }
+    if (handlers_.on_record && !core_.retired()) {
+        if (added.data) {
+            handlers_.on_record(*added.data);
+        }
+        if (added.cut && !core_.retired()) {
+            handlers_.on_record(*added.cut);
+        }
+    }
+}
 void Run::on_output_error(Stream stream, int error_number, bool forwarding) noexcept {
     const std::string name = stream == STDOUT ? "standard output" : "standard error";
     fail({Stage::io, error_number,
@@ -17,16 +59,12 @@ void Run::on_output_error(Stream stream, int error_number, bool forwarding) noex
     terminate();
 }
 
-void Run::on_output_end(Stream /*stream*/) noexcept { advance(); }
-
-void Run::on_input_error(int error_number, bool reading) noexcept {
-    fail({Stage::io, error_number,
-          reading ? "the job's input cannot be read" : "the child's standard input cannot be written",
-          reading ? "name a file or descriptor that can be read" : ""});
-    terminate();
+void Run::on_output_end(Stream stream) noexcept {
+    if (pair_ && stream == STDOUT) {
+        pair_->on_words_end(*this);
+    }
+    advance();
 }
-
-void Run::on_input_end() noexcept { advance(); }
 
 void Run::on_spool_moved() noexcept {
     watch_.note_progress(now());  // it was us that the child had to wait for
@@ -36,11 +74,12 @@ void Run::on_spool_moved() noexcept {
 
 // Nothing is taken from the child or given to it while there is no room for the record of it.
 void Run::look_at_spool() noexcept {
-    if (recorder_->error() && !error_) {
-        fail(*recorder_->error());
+    const auto& error = pair_ && !recorder_->error() ? pair_->spool_error() : recorder_->error();
+    if (error && !error_) {
+        fail(*error);
         terminate();
     }
-    if (const bool full = spool_.full(); full != held_) {
+    if (const bool full = spool_.full() || (pair_ && pair_->spool_full()); full != held_) {
         held_ = full;
         if (full) {
             output_.hold();
@@ -56,4 +95,21 @@ void Run::look_at_spool() noexcept {
     }
 }
 
+OutputStream* Run::output_stream(Stream stream) noexcept {
+    return stream == STDOUT ? &output_ : stream == STDERR ? &error_output_ : nullptr;
+}
+
+void Run::pause_output(Stream stream) noexcept {
+    if (OutputStream* const output = output_stream(stream); output != nullptr) {
+        output->pause();
+        exact_outputs_.pause(stream);
+    }
+}
+
+void Run::resume_output(Stream stream) noexcept {
+    if (OutputStream* const output = output_stream(stream); output != nullptr) {
+        output->resume();
+        exact_outputs_.resume(stream);
+    }
+}
 }  // namespace proctor::detail

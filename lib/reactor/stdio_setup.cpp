@@ -50,25 +50,6 @@ Expected<UniqueFd> open_input(const std::string& path) {
     return file;
 }
 
-struct Pipe {
-    UniqueFd reader{};
-    UniqueFd writer{};
-};
-
-Expected<Pipe> make_pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) < 0) {
-        return failure(Stage::spawn, errno, "no pipe can be made for the child",
-                       "run fewer jobs at once, or raise the limit of open files (ulimit -n)");
-    }
-    auto reader = above_stdio(UniqueFd(ends[0]));
-    auto writer = above_stdio(UniqueFd(ends[1]));
-    if (!reader || !writer) {
-        return tl::unexpected<Error>(std::move((reader ? writer : reader).error()));
-    }
-    return Pipe{std::move(*reader), std::move(*writer)};
-}
-
 // What a child may write at once where we may grant it (CAP_NET_ADMIN); else it is bounded by net.core.wmem_max. The
 // kernel doubles the number, keeps up to so much in each socket, and finds no memory for much larger messages.
 constexpr int wanted_send_buffer = 1 << 20;
@@ -160,7 +141,9 @@ private:
             }
             case Input::Source::text:
             case Input::Source::descriptor:
-            case Input::Source::held_open: break;
+            case Input::Source::held_open:
+            case Input::Source::lines:
+            case Input::Source::live: break;
         }
         auto pipe = make_pipe();
         if (!pipe) {
@@ -227,6 +210,20 @@ Expected<NullDevice> NullDevice::open() {
         return tl::unexpected<Error>(std::move(error));
     }
     return NullDevice{std::move(*reading), std::move(*writing)};
+}
+
+Expected<Pipe> make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) < 0) {
+        return failure(Stage::spawn, errno, "no pipe can be made for the child",
+                       "run fewer jobs at once, or raise the limit of open files (ulimit -n)");
+    }
+    auto reader = above_stdio(UniqueFd(ends[0]));
+    auto writer = above_stdio(UniqueFd(ends[1]));
+    if (!reader || !writer) {
+        return tl::unexpected<Error>(std::move((reader ? writer : reader).error()));
+    }
+    return Pipe{std::move(*reader), std::move(*writer)};
 }
 
 Expected<StdioSetup> set_up_stdio(const Job& job, const NullDevice& null, bool nonblock) {

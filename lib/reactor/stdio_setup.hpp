@@ -20,6 +20,14 @@ struct NullDevice {
     [[nodiscard]] static Expected<NullDevice> open();
 };
 
+struct Pipe {
+    UniqueFd reader{};
+    UniqueFd writer{};
+};
+
+/// Close-on-exec, blocking, and apart from the host's standard streams.
+[[nodiscard]] Expected<Pipe> make_pipe();
+
 /// The descriptors of one job: what its child gets, and our ends.
 struct StdioSetup {
     std::vector<DescriptorMove> moves{};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <span>
 
 #include "base/clock.hpp"
 #include "base/failure.hpp"
@@ -27,6 +28,10 @@ public:
     virtual void start(Operation& operation) noexcept = 0;
     /// The request still completes: with -ECANCELED, or with its result if that was quicker.
     virtual void cancel(Operation& operation) noexcept = 0;
+
+    /// Writes to a pipe at once, past the queue, what it takes without waiting: for words that somebody waits for.
+    /// The count, or -EAGAIN where that cannot be done now, or not at all; other errors are left to a request.
+    [[nodiscard]] virtual int write_at_once(int fd, std::span<const char> data) noexcept = 0;
 
     void start(Timer& timer, Instant deadline) { timers_.start(timer, deadline); }
     void cancel(Timer& timer) noexcept { timers_.cancel(timer); }

@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -134,6 +135,16 @@ void UringEngine::cancel(Operation& operation) noexcept {
     } else {
         wait_in_line(operation, Operation::Waits::to_cancel);
     }
+}
+
+// Where the kernel has no flag against SIGPIPE, blocking the signal would cost more than a request does.
+int UringEngine::write_at_once(int fd, std::span<const char> data) noexcept {
+    if (!kernel_.write_without_signal || !kernel_.pipe_without_nonblock) {
+        return -EAGAIN;
+    }
+    const iovec piece{const_cast<char*>(data.data()), data.size()};
+    const ssize_t written = ::pwritev2(fd, &piece, 1, -1, RWF_NOWAIT | rwf_nosignal);
+    return written >= 0 ? static_cast<int>(written) : -EAGAIN;
 }
 
 // liburing leaves the user_data of a slot's last tenant where it is, so every path below sets it, and sets it last.

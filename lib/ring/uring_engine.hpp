@@ -32,6 +32,7 @@ public:
     using Engine::start;
     void start(Operation& operation) noexcept override;
     void cancel(Operation& operation) noexcept override;
+    [[nodiscard]] int write_at_once(int fd, std::span<const char> data) noexcept override;
     [[nodiscard]] Expected<void> pass(Nanoseconds timeout) override;
     [[nodiscard]] Expected<void> flush() override;
     [[nodiscard]] int fd() noexcept override;

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+low, high = 1, 1000
+while True:
+    guess = (low + high) // 2
+    print(guess, flush=True)
+    answer = input()
+    if answer == "right":
+        break
+    if answer == "higher":
+        low = guess + 1
+    else:
+        high = guess - 1

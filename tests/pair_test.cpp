@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: MIT
+//
+// Two programs that talk to each other: what passes between them, and, for each way in which either can fail, who ended
+// first and why.
+#include "support.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using proctor::CaptureRecord;
+using proctor::Containment;
+using proctor::Input;
+using proctor::Job;
+using proctor::JobState;
+using proctor::Outcome;
+using proctor::PairHandle;
+using proctor::PairResult;
+using proctor::Reactor;
+using proctor::Reason;
+using proctor::RunLimits;
+using proctor::RunResult;
+using proctor::Side;
+using proctor::Stage;
+using proctor::STDERR;
+using proctor::STDIN;
+using proctor::STDOUT;
+using proctor::Stream;
+using proctor::Wiring;
+using support::script;
+
+namespace {
+
+std::string describe(const PairResult& result) {
+    return "first: " + support::describe(result.first) + "\nsecond: " + support::describe(result.second) +
+           "\nended first: " + std::string(to_string(result.ended_first));
+}
+
+PairResult run_pair(Job first, Job second, Wiring wiring = Wiring::recorded) {
+    Reactor reactor = support::make_reactor();
+    std::optional<PairResult> result;
+    reactor.submit_pair(
+        std::move(first), std::move(second), [&](PairResult&& ended) { result = std::move(ended); }, wiring);
+    REQUIRE(reactor.run());
+    REQUIRE(result.has_value());
+    return std::move(*result);
+}
+
+// What is expected of one side. Whom the other's death meets between two words may be reading or writing.
+struct Expected {
+    std::optional<int> returncode{};
+    std::optional<int> or_returncode{};
+    std::optional<Reason> reason{};
+};
+
+Expected status(int code) { return {.returncode = code, .or_returncode = code}; }
+Expected either(int code, int other) { return {.returncode = code, .or_returncode = other}; }
+Expected limit(Reason reason) { return {.reason = reason}; }
+
+void check_side(const RunResult& result, const Expected& expected) {
+    CHECK_FALSE(result.error.has_value());
+    CHECK(result.reason == expected.reason);
+    if (expected.returncode) {
+        const bool as_expected =
+            result.returncode == expected.returncode || result.returncode == expected.or_returncode;
+        CHECK(as_expected);
+    }
+}
+
+// Of two that are wired directly the second may follow before the first's end can be seen. Never is it taken for the
+// first.
+void check_ended_first(const PairResult& result, Side expected, Wiring wiring) {
+    if (wiring == Wiring::direct && result.ended_first == Side::tie) return;
+    CHECK(result.ended_first == expected);
+}
+
+struct Fault {
+    const char* name;
+    const char* first;
+    const char* second;
+    Expected first_expected;
+    Expected second_expected;
+    Side ended_first;
+    RunLimits first_limits{};
+    RunLimits second_limits{};
+    std::optional<proctor::Bytes> second_output{};  // a limit that ends the run
+    bool recorded_only = false;
+};
+
+const RunLimits blocked{.block = 300ms};
+const RunLimits timed{.time = 500ms};
+const RunLimits computing{.cpu_time = 100ms};
+
+// The first is the judge, the second the solution. Status 97 is the helper's at an unexpected end of its input; a
+// program that writes to a dead one is ended by SIGPIPE.
+const Fault faults[] = {
+    {"none", "ask 10", "copy 0 1", status(0), status(0), Side::first},
+    {"the solution exits early", "await-byte 0", "exit 0", status(97), status(0), Side::second},
+    {"the judge exits early", "exit 3", "await-byte 0", status(3), status(97), Side::first},
+    {"the solution exits early, the judge writes", "fill 1 10000000", "exit 0", status(-SIGPIPE), status(0),
+     Side::second},
+    {"the judge exits early, the solution writes", "exit 0", "fill 1 10000000", status(0), status(-SIGPIPE),
+     Side::first},
+    {"the solution closes its input, the judge writes",
+     "fill 1 10000000",
+     "close 0 then pause",
+     status(-SIGPIPE),
+     limit(Reason::time_limit),
+     Side::first,
+     {},
+     {.time = 3s}},
+    {"the judge closes its input, the solution writes",
+     "close 0 then pause",
+     "fill 1 10000000",
+     limit(Reason::time_limit),
+     status(-SIGPIPE),
+     Side::second,
+     {.time = 3s},
+     {}},
+    {"the solution closes its output, the judge reads", "await-byte 0", "close 1 then await-end 0", status(97),
+     status(0), Side::first},
+    {"the judge closes its output, the solution reads", "close 1 then await-end 0", "await-byte 0", status(0),
+     status(97), Side::second},
+    {"the solution closes both and goes on",
+     "await-end 0",
+     "close 0 then close 1 then pause",
+     status(0),
+     limit(Reason::time_limit),
+     Side::first,
+     {},
+     {.time = 3s}},
+    {"the solution never reads",
+     "fill 1 10000000",
+     "pause",
+     status(-SIGPIPE),
+     limit(Reason::block_limit),
+     Side::second,
+     {},
+     blocked},
+    {"the judge never reads",
+     "pause",
+     "fill 1 10000000",
+     limit(Reason::block_limit),
+     status(-SIGPIPE),
+     Side::first,
+     blocked,
+     {}},
+    {"the solution never writes",
+     "await-byte 0",
+     "pause",
+     status(97),
+     limit(Reason::block_limit),
+     Side::second,
+     {},
+     blocked},
+    {"the judge never writes", "pause", "await-byte 0", limit(Reason::time_limit), status(97), Side::first, timed, {}},
+    {"the solution loops",
+     "ask 10",
+     "answer-line then spin",
+     status(97),
+     limit(Reason::cpu_limit),
+     Side::second,
+     {},
+     computing},
+    {"the judge loops", "spin", "await-byte 0", limit(Reason::cpu_limit), status(97), Side::first, computing, {}},
+    {"both read: the solution is limited",
+     "await-byte 0",
+     "await-byte 0",
+     status(97),
+     limit(Reason::block_limit),
+     Side::second,
+     {},
+     blocked},
+    {"both read: the judge is limited",
+     "await-byte 0",
+     "await-byte 0",
+     limit(Reason::block_limit),
+     status(97),
+     Side::first,
+     blocked,
+     {}},
+    {"both pipes full: the solution is limited",
+     "fill 1 10000000 then await-end 0",
+     "fill 1 10000000 then await-end 0",
+     status(-SIGPIPE),
+     limit(Reason::block_limit),
+     Side::second,
+     {},
+     blocked},
+    {"both pipes full: the judge is limited",
+     "fill 1 10000000 then await-end 0",
+     "fill 1 10000000 then await-end 0",
+     limit(Reason::time_limit),
+     status(-SIGPIPE),
+     Side::first,
+     timed,
+     {}},
+    {"the solution crashes", "await-byte 0", "raise 11", status(97), status(-SIGSEGV), Side::second},
+    {"the judge crashes", "raise 6", "await-byte 0", status(-SIGABRT), status(97), Side::first},
+    {"the solution is out of time amid traffic",
+     "ask 1000000000",
+     "copy 0 1",
+     either(97, -SIGPIPE),
+     limit(Reason::time_limit),
+     Side::second,
+     {},
+     timed},
+    {"the judge is out of time amid traffic",
+     "ask 1000000000",
+     "copy 0 1",
+     limit(Reason::time_limit),
+     either(0, -SIGPIPE),
+     Side::first,
+     timed,
+     {}},
+    {"the solution says too much",
+     "await-end 0",
+     "fill 1 10000000",
+     status(0),
+     limit(Reason::output_limit),
+     Side::second,
+     {},
+     {},
+     1000,
+     true},
+    {"the solution leaves a child that holds its output", "await-byte 0", "fork [ ready then pause ] then exit 0",
+     status(97), status(0), Side::second},
+    {"the judge stops itself",
+     "raise 19",
+     "await-byte 0",
+     limit(Reason::time_limit),
+     status(97),
+     Side::first,
+     timed,
+     {}},
+};
+
+Job limited(const char* words, const RunLimits& limits) {
+    Job job = script(words);
+    job.limits = limits;
+    return job;
+}
+
+void check_all_faults(Containment containment) {
+    Reactor reactor = support::make_reactor({.containment = containment});
+    std::size_t ended = 0;
+    std::size_t submitted = 0;
+    for (const Fault& fault : faults) {
+        for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+            if (fault.recorded_only && wiring == Wiring::direct) continue;
+            Job first = limited(fault.first, fault.first_limits);
+            Job second = limited(fault.second, fault.second_limits);
+            second.capture.limits.max_stdout_bytes = fault.second_output;
+            second.capture.limit_ends_run = fault.second_output.has_value();
+            ++submitted;
+            const auto check = [&, wiring](PairResult&& result) {
+                CAPTURE(std::string(support::name_of(containment)));
+                CAPTURE(std::string(wiring == Wiring::direct ? "direct" : "recorded"));
+                INFO(std::string(fault.name));
+                INFO(describe(result));
+                check_side(result.first, fault.first_expected);
+                check_side(result.second, fault.second_expected);
+                check_ended_first(result, fault.ended_first, wiring);
+                ++ended;
+            };
+            reactor.submit_pair(std::move(first), std::move(second), check, wiring);
+        }
+    }
+    REQUIRE(reactor.run());
+    CHECK(ended == submitted);
+}
+
+}  // namespace
+
+TEST_CASE("for each fault the verdicts, their causes, and who ended first") {
+    const std::set<int> descriptors = support::open_descriptors();
+    for (const Containment containment : support::containments()) {
+        check_all_faults(containment);
+    }
+    for (int i = 0; i < support::rounds(3); ++i) check_all_faults(Containment::automatic);
+    CHECK(support::open_descriptors() == descriptors);
+    CHECK_FALSE(support::has_children());
+}
+
+TEST_CASE("the dialogue tells who said what, in order, with times that never decrease") {
+    constexpr std::size_t rounds = 200;
+    std::vector<std::string> observed;
+    Reactor reactor = support::make_reactor();
+    reactor.submit_pair(
+        script("print-to 2 hello then ask 200"), script("copy 0 1 then print-to 2 bye"),
+        {.on_record =
+             [&](const CaptureRecord& record) { observed.push_back(std::to_string(record.stream) += record.data); },
+         .on_end =
+             [&](PairResult&& result) {
+                 INFO(describe(result));
+                 CHECK(result.passed());
+                 REQUIRE(result.dialogue.record_count() == 2 * rounds);
+                 std::chrono::nanoseconds last{};
+                 Stream expected = STDOUT;
+                 auto playback = result.dialogue.playback();
+                 for (const CaptureRecord& record : playback) {
+                     CHECK(record.stream == expected);
+                     CHECK(record.data == "ping\n");
+                     CHECK(record.time >= last);
+                     last = record.time;
+                     expected = expected == STDOUT ? STDERR : STDOUT;
+                 }
+                 CHECK(last > 0ns);
+                 CHECK(result.dialogue.lines(STDOUT) == rounds);
+                 CHECK(result.first.capture.text(STDERR) == "hello");
+                 CHECK(result.second.capture.text(STDERR) == "bye");
+                 for (const RunResult* each : {&result.first, &result.second}) {
+                     CHECK(each->capture.text(STDOUT).empty());
+                     CHECK(each->capture.totals(STDOUT).total_bytes == 5 * rounds);
+                     CHECK(each->capture.totals(STDIN).total_lines == rounds);
+                     CHECK(each->unread == 0);
+                 }
+             }});
+    CHECK(reactor.size() == 2);
+    REQUIRE(reactor.run());
+    CHECK(observed.size() == 2 * rounds);
+    CHECK(observed[0] == "1ping\n");
+    CHECK(observed[1] == "2ping\n");
+}
+
+TEST_CASE("much passes both ways at once, unchanged") {
+    constexpr std::size_t size = 16 << 20;
+    for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+        // Each has a child that writes while it reads.
+        const char* const words = "fork [ ready then fill 1 16777216 ] then close 1 then copy 0 2";
+        Job first = script(words);
+        Job second = script(words);
+        first.drain_grace = second.drain_grace = 60s;
+        first.capture.keep = second.capture.keep = true;
+        const PairResult result = run_pair(std::move(first), std::move(second), wiring);
+        INFO(describe(result));
+        CHECK(result.passed());
+        const std::string expected = support::pattern(size);
+        CHECK((result.first.capture.text(STDERR) == expected));
+        CHECK((result.second.capture.text(STDERR) == expected));
+        if (wiring == Wiring::recorded) {
+            CHECK((result.dialogue.text(STDOUT) == expected));
+            CHECK((result.dialogue.text(STDERR) == expected));
+        } else {
+            CHECK(result.dialogue.record_count() == 0);
+        }
+    }
+}
+
+TEST_CASE("a dialogue that is too large for memory and cannot be spooled ends both, and what was recorded is there") {
+    const support::TempDir dir;
+    Job first = script("fill 1 100000000 then pause");
+    first.capture.max_size = 100'000;
+    first.capture.spool_directory = dir.file("missing");
+    const PairResult result = run_pair(std::move(first), script("fill 1 100000000 then pause"));
+    INFO(describe(result));
+    for (const RunResult* each : {&result.first, &result.second}) {
+        REQUIRE(each->error.has_value());
+        CHECK(each->error->stage == Stage::spool);
+        CHECK(each->error->error_number == ENOENT);
+    }
+    for (const Stream stream : {STDOUT, STDERR}) {
+        const std::string text = result.dialogue.text(stream);
+        CHECK((text == support::pattern(text.size())));
+        CHECK(static_cast<proctor::Bytes>(text.size()) == result.dialogue.size(stream));
+    }
+    CHECK(result.dialogue.size(STDOUT) + result.dialogue.size(STDERR) > 90'000);
+}
+
+TEST_CASE("limits of the capture bound what is recorded, not what is passed on") {
+    Job first = script("fill 1 100000");
+    first.capture.limits.max_stdout_bytes = 1000;
+    const PairResult result = run_pair(std::move(first), script("copy 0 2"));
+    INFO(describe(result));
+    CHECK(result.passed());
+    CHECK(result.dialogue.size(STDOUT) == 1000);
+    CHECK(result.dialogue.truncated(STDOUT));
+    CHECK(result.dialogue.totals(STDOUT).total_bytes == 100'000);
+    CHECK((result.second.capture.text(STDERR) == support::pattern(100'000)));
+}
+
+TEST_CASE("an output limit that ends the run passes on exactly what is kept") {
+    Job first = script("fill 1 100000");
+    first.capture.limits.max_stdout_bytes = 1000;
+    first.capture.limit_ends_run = true;
+    const PairResult result = run_pair(std::move(first), script("copy 0 2"));
+    INFO(describe(result));
+    CHECK(result.first.reason == Reason::output_limit);
+    CHECK((result.second.capture.text(STDERR) == support::pattern(1000)));
+}
+
+TEST_CASE("what was written before its writer ended arrives before the end of file") {
+    for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+        const PairResult result = run_pair(script("fill 1 50000"), script("burn 20 then copy 0 2"), wiring);
+        INFO(describe(result));
+        CHECK(result.passed());
+        CHECK((result.second.capture.text(STDERR) == support::pattern(50'000)));
+        check_ended_first(result, Side::first, wiring);
+    }
+}
+
+TEST_CASE("what is said to one that does not listen any more is recorded, and never read") {
+    const PairResult result = run_pair(script("print 12345 then await-end 0"), script("read 2 then exit 0"));
+    INFO(describe(result));
+    CHECK(result.passed());
+    CHECK(result.dialogue.text(STDOUT) == "12345");
+    CHECK(result.second.unread == 3);
+}
+
+TEST_CASE("two that are dead when the reactor looks ended in a tie") {
+    for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+        Reactor reactor = support::make_reactor();
+        std::optional<PairResult> result;
+        REQUIRE(reactor.run_once(0ns));
+        const PairHandle handle = reactor.submit_pair(
+            script("exit 0"), script("exit 0"), [&](PairResult&& ended) { result = std::move(ended); }, wiring);
+        REQUIRE(handle.first().pid().has_value());
+        REQUIRE(handle.second().pid().has_value());
+        for (const auto& side : {handle.first(), handle.second()}) {
+            siginfo_t info{};
+            CHECK(waitid(P_PID, static_cast<id_t>(*side.pid()), &info, WEXITED | WNOWAIT) == 0);
+        }
+        REQUIRE(reactor.run());
+        REQUIRE(result.has_value());
+        INFO(describe(*result));
+        CHECK(result->passed());
+        CHECK(result->ended_first == Side::tie);
+    }
+}
+
+TEST_CASE("if one cannot be started, the other is cancelled and says why") {
+    for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+        for (const bool first_is_missing : {true, false}) {
+            for (const char* words : {"pause", "exit 0", "await-end 0"}) {
+                Job missing{.argv = {"/no/such/program"}};
+                Job other = script(words);
+                const PairResult result =
+                    first_is_missing ? run_pair(missing, other, wiring) : run_pair(other, missing, wiring);
+                INFO(describe(result));
+                const RunResult& failed = first_is_missing ? result.first : result.second;
+                const RunResult& spared = first_is_missing ? result.second : result.first;
+                CHECK(failed.outcome == Outcome::error);
+                REQUIRE(failed.error.has_value());
+                CHECK(failed.error->stage == Stage::exec);
+                CHECK(spared.outcome == Outcome::error);
+                REQUIRE(spared.error.has_value());
+                CHECK(spared.error->stage == Stage::cancelled);
+                CHECK(spared.error->message.find("other program") != std::string::npos);
+            }
+        }
+    }
+}
+
+TEST_CASE("a pair that cannot be is refused, both of it, before anything is started") {
+    const support::TempDir dir;
+    struct Case {
+        const char* what;
+        std::function<void(Job&)> spoil;
+        unsigned max_running = 2;
+    };
+    const std::vector<Case> cases = {
+        {"an input of its own", [](Job& job) { job.input = Input::text("x"); }},
+        {"an output of its own", [](Job& job) { job.output = proctor::Output::null(); }},
+        {"a pace", [](Job& job) { job.input_delay = 1s; }},
+        {"an exact order", [](Job& job) { job.order = proctor::Order::exact; }},
+        {"no program", [](Job& job) { job.argv.clear(); }},
+        {"a directory that is not there", [](Job& job) { job.error_output = proctor::Output::file("/no/such/file"); }},
+        {"one place", [](Job&) {}, 1},
+    };
+    for (const Case& each : cases) {
+        for (const bool first_is_wrong : {true, false}) {
+            INFO(std::string(each.what));
+            Job right = script("write-file " + dir.file("ran") + " x");
+            Job wrong = right;
+            each.spoil(wrong);
+            Reactor reactor = support::make_reactor({.max_running = each.max_running});
+            int ends = 0;
+            reactor.submit_pair(first_is_wrong ? wrong : right, first_is_wrong ? right : wrong,
+                                [&](PairResult&& result) {
+                                    INFO(describe(result));
+                                    ++ends;
+                                    CHECK(result.first.outcome == Outcome::error);
+                                    CHECK(result.second.outcome == Outcome::error);
+                                    CHECK(result.ended_first == Side::tie);
+                                });
+            REQUIRE(reactor.run());
+            CHECK(ends == 1);
+            // Where the launch of the second fails, the first may have run for a moment.
+            if (std::string(each.what) != "a directory that is not there" || first_is_wrong) {
+                CHECK(access(dir.file("ran").c_str(), F_OK) != 0);
+            }
+            ::unlink(dir.file("ran").c_str());
+        }
+    }
+}
+
+TEST_CASE("a pair is two of max_running and waits for both places, with those behind it") {
+    Reactor reactor = support::make_reactor({.max_running = 3});
+    std::vector<proctor::JobHandle> jobs;
+    std::ptrdiff_t most = 0;
+    const auto count = [&](const CaptureRecord&) {
+        most = std::max(most, std::count_if(jobs.begin(), jobs.end(), [](const proctor::JobHandle& job) {
+                            return job.state() != JobState::queued && job.state() != JobState::ended;
+                        }));
+    };
+    int passed = 0;
+    for (int i = 0; i < 6; ++i) {
+        jobs.push_back(reactor.submit(script("print x"), {.on_record = count}));
+        const PairHandle pair = reactor.submit_pair(script("ask 1"), script("copy 0 1"),
+                                                    {.on_record = count, .on_end = [&](PairResult&& result) {
+                                                         INFO(describe(result));
+                                                         CHECK(result.passed());
+                                                         passed += result.passed() ? 1 : 0;
+                                                     }});
+        jobs.push_back(pair.first());
+        jobs.push_back(pair.second());
+    }
+    REQUIRE(reactor.run());
+    CHECK(passed == 6);
+    CHECK(most == 3);
+}
+
+TEST_CASE("cancelling the pair's handle cancels both, in every state") {
+    const auto check_cancelled = [](const PairResult& result) {
+        INFO(describe(result));
+        for (const RunResult* each : {&result.first, &result.second}) {
+            CHECK(each->outcome == Outcome::error);
+            REQUIRE(each->error.has_value());
+            CHECK(each->error->stage == Stage::cancelled);
+        }
+    };
+    SUBCASE("queued") {
+        Reactor reactor = support::make_reactor();
+        int ends = 0;
+        const PairHandle handle = reactor.submit_pair(script("pause"), script("pause"), [&](PairResult&& result) {
+            check_cancelled(result);
+            ++ends;
+        });
+        SUBCASE("both") { handle.cancel(); }
+        SUBCASE("by the first alone") { handle.first().cancel(); }
+        SUBCASE("by the second alone") { handle.second().cancel(); }
+        REQUIRE(reactor.run());
+        CHECK(ends == 1);
+    }
+    SUBCASE("running, from inside the handler of its records") {
+        Reactor reactor = support::make_reactor();
+        PairHandle handle;
+        int ends = 0;
+        handle = reactor.submit_pair(script("ask 1000000000"), script("copy 0 1"),
+                                     {.on_record = [&](const CaptureRecord&) { handle.cancel(); },
+                                      .on_end =
+                                          [&](PairResult&& result) {
+                                              check_cancelled(result);
+                                              ++ends;
+                                          }});
+        REQUIRE(reactor.run());
+        CHECK(ends == 1);
+    }
+    SUBCASE("one alone ends the other's input") {
+        Reactor reactor = support::make_reactor();
+        PairHandle handle;
+        handle = reactor.submit_pair(script("await-end 0"), script("print x then pause"),
+                                     {.on_record = [&](const CaptureRecord&) { handle.second().cancel(); },
+                                      .on_end =
+                                          [&](PairResult&& result) {
+                                              INFO(describe(result));
+                                              CHECK(result.first.passed());
+                                              CHECK(result.second.outcome == Outcome::error);
+                                              CHECK(result.ended_first == Side::second);
+                                          }});
+        REQUIRE(reactor.run());
+    }
+}
+
+TEST_CASE("a reactor that is destroyed ends its pairs without a word") {
+    for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
+        const std::set<int> descriptors = support::open_descriptors();
+        {
+            Reactor reactor = support::make_reactor({.max_running = 2});
+            int records = 0;
+            Job first = script("print-to 2 x then ask 1000000000");
+            const auto forbidden = [](PairResult&&) { FAIL_CHECK("an ended reactor tells nothing"); };
+            reactor.submit_pair(std::move(first), script("copy 0 1"),
+                                {.on_record = [&](const CaptureRecord&) { ++records; }, .on_end = forbidden}, wiring);
+            reactor.submit_pair(script("pause"), script("pause"), forbidden);
+            REQUIRE(reactor.run_once());
+        }
+        CHECK_FALSE(support::has_children());
+        CHECK(support::open_descriptors() == descriptors);
+    }
+}
+
+TEST_CASE("a reactor may be destroyed inside the handler of a pair's records") {
+    auto reactor = std::make_unique<Reactor>(support::make_reactor());
+    Reactor& running = *reactor;
+    running.submit_pair(script("ask 1000000000"), script("copy 0 1"),
+                        {.on_record = [&](const CaptureRecord&) { reactor.reset(); }});
+    (void)running.run();
+    CHECK_FALSE(support::has_children());
+}
+
+TEST_CASE("2,000 pairs, one after another and several at once, leave nothing behind") {
+    const std::set<int> descriptors = support::open_descriptors();
+    {
+        Reactor reactor = support::make_reactor({.max_running = 7});
+        const int wanted = support::rounds(2000);
+        int passed = 0;
+        for (int i = 0; i < wanted; ++i) {
+            const Wiring wiring = i % 2 == 0 ? Wiring::recorded : Wiring::direct;
+            reactor.submit_pair(
+                script("ask 3"), script("copy 0 1"),
+                [&passed, wiring](PairResult&& result) {
+                    INFO(describe(result));
+                    CHECK(result.passed());
+                    check_ended_first(result, Side::first, wiring);
+                    passed += result.passed() ? 1 : 0;
+                },
+                wiring);
+        }
+        REQUIRE(reactor.run());
+        CHECK(passed == wanted);
+    }
+    CHECK(support::open_descriptors() == descriptors);
+    CHECK_FALSE(support::has_children());
+}
