@@ -113,6 +113,7 @@ void TreeMemory::look(const ProcDirectory& proc, std::span<const Process> proces
         peak_ = std::max(peak_, held_);
     }
     over_limit_ = confirmed_now && over(held_);
+    unconfirmed_ = !confirmed_now && over(sum);
 }
 
 bool TreeMemory::must_confirm(Bytes sum) const noexcept {

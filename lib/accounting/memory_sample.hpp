@@ -77,6 +77,8 @@ public:
     [[nodiscard]] Bytes peak() const noexcept { return peak_; }
     /// Whether the last look found more than the limit, and that was confirmed.
     [[nodiscard]] bool over_limit() const noexcept { return over_limit_; }
+    /// Whether it found more than the limit, and the confirmation of that is put off to a later look.
+    [[nodiscard]] bool unconfirmed() const noexcept { return unconfirmed_; }
     /// Whether every confirmation could be made. If not, shared pages of those that may not be looked at count in full.
     [[nodiscard]] bool exact() const noexcept { return exact_; }
     /// How often it was confirmed.
@@ -93,6 +95,7 @@ private:
     Bytes held_ = 0;
     Bytes peak_ = 0;
     bool over_limit_ = false;
+    bool unconfirmed_ = false;
     bool exact_ = true;
     int confirmations_ = 0;
     // What the sum was when it was confirmed last, or the least since then, and what came of it.

@@ -344,6 +344,7 @@ TreeLook JobTree::look() noexcept {
     memory_->look(*tools_.proc, processes);
     look.memory = memory_->held();
     look.over_memory = memory_->over_limit();
+    look.unconfirmed_memory = memory_->unconfirmed();
     return look;
 }
 

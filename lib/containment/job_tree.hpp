@@ -24,10 +24,11 @@ namespace proctor::detail {
 
 /// What one look at a tree has found.
 struct TreeLook {
-    std::optional<Bytes> memory{};  ///< held now; none where /proc cannot be read
-    bool over_memory = false;       ///< more than the limit, and confirmed by counting shared pages once
-    int processes = 0;              ///< alive now, the shell of Job::shell apart
-    int tasks = 0;                  ///< threads, and dead processes that nobody has waited for
+    std::optional<Bytes> memory{};    ///< held now; none where /proc cannot be read
+    bool over_memory = false;         ///< more than the limit, and confirmed by counting shared pages once
+    bool unconfirmed_memory = false;  ///< more than the limit, to be confirmed by a later look
+    int processes = 0;                ///< alive now, the shell of Job::shell apart
+    int tasks = 0;                    ///< threads, and dead processes that nobody has waited for
 };
 
 /// The processes of one job and what holds them together: a cgroup, or what /proc and the process group tell. All

@@ -101,8 +101,9 @@ void LimitWatch::on_look(int /*result*/) noexcept {
         sampler_.charge(own_processor_time() - before);
         return look_again(std::min(look_wish_ * 2, longest_look));
     }
-    look_cpu_ = used;
     const TreeLook look = tree_.look();
+    // Who has done nothing since is as he was, unless that is not known yet.
+    look_cpu_ = look.unconfirmed_memory ? Nanoseconds(-1) : used;
     ++looks_;
     last_look_ = time;
     const std::optional<Reason> reason = crossed_by_look(look);
