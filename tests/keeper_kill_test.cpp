@@ -133,6 +133,8 @@ TEST_CASE("a start that is not yet done can be killed") {
     for (int tries = 0; tries < 20 && !killed; ++tries) {
         KeptJob kept(job);
         CHECK(kept.kill());
+        // It met the child after its stamp and before the kernel's answer: as if it had begun.
+        if ((kept.told() & proctor::detail::keeper_started) != 0) continue;
         CHECK_FALSE(kept.stamp().has_value());
         const auto error = kept.error();
         REQUIRE(error.has_value());
@@ -281,7 +283,7 @@ TEST_CASE("what a keeper said before it was killed is received although it left 
     REQUIRE(readable(kept.keeper().pidfd()));
     REQUIRE(kept.await_started());
     CHECK_FALSE(kept.await_main_end());
-    CHECK(kept.signal_main(SIGKILL) == 0);
+    CHECK(readable(kept.pidfd()));  // its death kills the main process
 }
 
 TEST_CASE("a keeper shrugs off every signal that can be blocked, and keeps its host's user") {
