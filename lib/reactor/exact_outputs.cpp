@@ -114,7 +114,7 @@ void ExactOutputs::finish_up(bool impatient) noexcept {
     }
     if (!last_horizon_) {
         last_horizon_ = real_now() + Nanoseconds(1);  // what is stamped now too
-        last_messages_ = 2 * 2 * largest_message_ / least_cost_of_message;
+        last_messages_ = 4 * largest_message_ / least_cost_of_message;  // two sockets, each with what it keeps twice
     }
     if (impatient) {
         impatient_ = true;
