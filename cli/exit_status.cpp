@@ -69,6 +69,13 @@ int exit_status(const RunResult& result, std::optional<int> stopped_by) {
 }
 
 std::string describe_ending(const RunResult& result, std::optional<int> stopped_by) {
+    if (const auto& limit = result.output_limit) {
+        return fmt::format(
+            "Output limit exceeded: COMMAND was ended at byte {} of {}, by --{}-{} — raise the limit, or "
+            "leave it out, if it needs more",
+            limit->offset, limit->stream == STDOUT ? "standard output" : "standard error",
+            limit->stream == STDOUT ? "stdout" : "stderr", to_string(limit->limit));
+    }
     if (result.reason) {
         return fmt::format("{}: COMMAND was ended — raise the limit, or leave it out, if it needs more",
                            verbose_reason(*result.reason));

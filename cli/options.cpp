@@ -163,6 +163,9 @@ void add_streams(CLI::App& app, RunRequest& request) {
         ->type_name("SIZE")
         ->description("the same by bytes")
         ->group(group);
+    app.add_flag("--end-at-output-limit", request.job.capture.limit_ends_run,
+                 "end COMMAND when it crosses one of these four")
+        ->group(group);
     add_value(app, "--order", parse_order, [&](const auto& order) { request.job.order = order; })
         ->type_name("ORDER")
         ->description(

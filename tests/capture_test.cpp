@@ -212,7 +212,6 @@ TEST_CASE("a capture that keeps nothing counts") {
     Capture capture(CaptureOptions{.keep = false});
     CaptureRecorder recorder = capture.record();
     CHECK(recorder.add(STDOUT, "a\n", 1ms).data);
-    recorder.mark_last_ambiguous();
     CHECK(capture.record_count() == 0);
     CHECK(capture.text(STDOUT).empty());
     CHECK(capture.size(STDOUT) == 2);
@@ -272,8 +271,7 @@ TEST_CASE("lines of all streams come in the order in which they began") {
 TEST_CASE("a line ends at a cut, and is ambiguous if a record of it is") {
     Capture capture(CaptureOptions{.limits = {.max_stdout_bytes = 4}});
     CaptureRecorder recorder = capture.record();
-    recorder.add(STDOUT, "ab", 1ms);
-    recorder.mark_last_ambiguous();
+    recorder.add(STDOUT, "ab", 1ms, true);
     recorder.add(STDERR, "x\n", 2ms);
     recorder.add(STDOUT, "cdef", 3ms);
     CapturePlayback playback = capture.playback();
@@ -294,37 +292,17 @@ TEST_CASE("a line that never ends does not make the others slow") {
     CHECK(seen == count);
 }
 
-TEST_CASE("the last record can be marked as ambiguous until the next one comes") {
+TEST_CASE("what is ambiguous is so when it is played, wherever it was kept") {
     for (const proctor::Bytes max_size : {1000, 8, 0}) {
         CAPTURE(max_size);
         Capture capture(CaptureOptions{.max_size = max_size});
         CaptureRecorder recorder = capture.record();
-        recorder.mark_last_ambiguous();
         recorder.add(STDOUT, "a", 1ms);
-        recorder.add(STDERR, "b", 1ms);
-        recorder.mark_last_ambiguous();
-        recorder.mark_last_ambiguous();
+        recorder.add(STDERR, "b", 1ms, true);
         recorder.add(STDOUT, "c", 1ms);
-        recorder.add(STDERR, "d", 1ms);
-        recorder.mark_last_ambiguous();
+        recorder.add(STDERR, "d", 1ms, true);
         CHECK(played(capture) == "1a 2b? 1c 2d? ");
     }
-}
-
-TEST_CASE("a mark is kept also where its record fills a piece of the temporary file") {
-    const std::string piece(300'000, 'x');
-    Capture capture(CaptureOptions{.max_size = 0});
-    CaptureRecorder recorder = capture.record();
-    for (int i = 0; i < 5; ++i) {
-        recorder.add(STDOUT, piece, 1ms);
-        if (i % 2 == 0) recorder.mark_last_ambiguous();
-    }
-    std::string marks;
-    for (const CaptureRecord& record : capture.playback()) {
-        CHECK((record.data == piece));
-        marks += record.ambiguous ? '?' : '.';
-    }
-    CHECK(marks == "?.?.?");
 }
 
 TEST_CASE("a capture is as small as a pointer, its copies share, and it moves") {

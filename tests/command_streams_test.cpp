@@ -85,6 +85,15 @@ TEST_CASE("output limits let through exactly the first lines or bytes, and the r
     CHECK(json.truth("/streams/stderr/truncated"));
     CHECK(json.number("/streams/stderr/total_bytes") == 12);
 
+    const Finished ended =
+        run_script({"--stderr-lines", "2", "--end-at-output-limit", "--result", result}, "alternate 4 then pause");
+    CHECK(ended.status == 124);
+    CHECK(ended.err.find("ended at byte 6 of standard error, by --stderr-lines") != std::string::npos);
+    const Json told = Json::of_file(result);
+    CHECK(told.text("/output_limit/stream") == "stderr");
+    CHECK(told.text("/output_limit/limit") == "lines");
+    CHECK(told.number("/output_limit/offset") == 6);
+
     const Finished other = run_script({"--stdout-bytes", "4", "--stderr-lines", "0"}, "alternate 2");
     CHECK(other.out == "o0\no");
     CHECK(other.err.empty());

@@ -190,15 +190,16 @@ TEST_CASE("the writer sets commas between values and nowhere else") {
 TEST_CASE("a result in which nothing is known has all keys") {
     proctor::RunResult result;
     result.error = proctor::Error{proctor::Stage::exec, 2, "no program", "install it"};
-    CHECK(proctor::to_json(result) ==
-          R"({"proctor":1,"outcome":"error","reason":null,"verbose_reason":null,"returncode":null,"exit_code":null,)"
-          R"("signal":null,"usage":null,"sources":{"engine":"io_uring","containment":"none","cpu":null,)"
-          R"("cpu_complete":false,"mem":null,"proc":null,"kill":null,"sample_interval":null},)"
-          R"("streams":{"stdin":{"bytes":0,"lines":0,"truncated":false,"unread":null},)"
-          R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0},)"
-          R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0}},)"
-          R"("limit_events":{"crossed_at":null,"signalled_at":null,"ended_at":null},)"
-          R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null})");
+    CHECK(
+        proctor::to_json(result) ==
+        R"({"proctor":1,"outcome":"error","reason":null,"verbose_reason":null,"returncode":null,"exit_code":null,)"
+        R"("signal":null,"usage":null,"sources":{"engine":"io_uring","containment":"none","cpu":null,)"
+        R"("cpu_complete":false,"mem":null,"proc":null,"kill":null,"sample_interval":null},)"
+        R"("streams":{"stdin":{"bytes":0,"lines":0,"truncated":false,"unread":null},)"
+        R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0},)"
+        R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0}},)"
+        R"("limit_events":{"crossed_at":null,"signalled_at":null,"ended_at":null},)"
+        R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null,"output_limit":null})");
 }
 
 TEST_CASE("a result in which all is known is printed as promised") {
@@ -220,6 +221,7 @@ TEST_CASE("a result in which all is known is printed as promised") {
                                   .read_bytes = 512,
                                   .written_bytes = 1024};
     result.blocked_in = "reading stdin";
+    result.output_limit = {proctor::STDERR, proctor::CaptureLimit::bytes, 3};
     result.sources = {.engine = "io_uring",
                       .containment = "cgroup",
                       .cpu = "cpu.stat",
@@ -247,7 +249,8 @@ TEST_CASE("a result in which all is known is printed as promised") {
         R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
         R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2},)"
         R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3}},)"
-        R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null,"blocked_in":"reading stdin"})");
+        R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null,"blocked_in":"reading stdin",)"
+        R"("output_limit":{"stream":"stderr","limit":"bytes","offset":3}})");
 }
 
 TEST_CASE("usage of which a part is unknown has null for that part") {
@@ -263,7 +266,7 @@ TEST_CASE("an error without errno or cure has null for them") {
     proctor::RunResult result;
     result.error = proctor::Error{proctor::Stage::cancelled, 0, "cancelled", ""};
     CHECK(proctor::to_json(result).ends_with(
-        R"("error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null},"blocked_in":null})"));
+        R"("error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null},"blocked_in":null,"output_limit":null})"));
 }
 
 TEST_CASE("an error message with any bytes in it still gives one line of valid JSON") {
@@ -290,7 +293,8 @@ TEST_CASE("the JSON of a real run counts what passed on each stream") {
 
     CHECK(keys(parsed.get_object()) == std::vector<std::string>{"proctor", "outcome", "reason", "verbose_reason",
                                                                 "returncode", "exit_code", "signal", "usage", "sources",
-                                                                "streams", "limit_events", "error", "blocked_in"});
+                                                                "streams", "limit_events", "error", "blocked_in",
+                                                                "output_limit"});
     CHECK(std::string_view(parsed["outcome"]) == "pass");
     CHECK(std::int64_t(parsed["returncode"]) == 0);
     CHECK(std::int64_t(parsed["exit_code"]) == 0);

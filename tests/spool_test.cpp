@@ -202,9 +202,8 @@ TEST_CASE("random records come back from memory and file, also while more are re
             const auto stream = static_cast<proctor::Stream>(random() % 3);
             time += std::chrono::nanoseconds(random() % 1'000'000'000'000);
             const std::string data(size + 1, static_cast<char>(random()));
-            recorder.add(stream, data, time);
             const bool ambiguous = random() % 3 == 0;
-            if (ambiguous) recorder.mark_last_ambiguous();
+            recorder.add(stream, data, time, ambiguous);
             expected.push_back(told({.time = time, .stream = stream, .data = data, .ambiguous = ambiguous}));
             if (const auto record = along.next()) seen.push_back(told(*record));
         }

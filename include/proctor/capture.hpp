@@ -69,13 +69,20 @@ struct CaptureRecord {
     bool ambiguous = false;
 };
 
+/// One of the two limits of an output stream.
+enum class CaptureLimit : unsigned char { bytes, lines };
+
+/// "bytes" or "lines".
+PROCTOR_API std::string_view to_string(CaptureLimit limit) noexcept;
+
 /// What passed on one stream. A line is a newline, plus one for an unfinished tail.
 struct StreamTotals {
     Bytes bytes = 0;         ///< kept (stdin: accepted by the pipe)
     std::int64_t lines = 0;  ///< kept
     bool truncated = false;
-    Bytes total_bytes = 0;         ///< all that came, also past a limit
-    std::int64_t total_lines = 0;  ///< all that came, also past a limit
+    std::optional<CaptureLimit> cut_by{};  ///< if truncated: by which limit; by both at the same byte: `bytes`
+    Bytes total_bytes = 0;                 ///< all that came, also past a limit
+    std::int64_t total_lines = 0;          ///< all that came, also past a limit
 };
 
 /// The recorded dialogue of one run, or of whatever its recorder was given. Copies share what was recorded; an empty

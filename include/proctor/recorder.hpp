@@ -46,9 +46,9 @@ private:
         std::int64_t total_newlines = 0;
         bool tail = false;  // the last byte was no newline
         bool total_tail = false;
-        bool truncated = false;
+        std::optional<CaptureLimit> cut_by{};
 
-        [[nodiscard]] std::string_view cut(std::string_view data, std::int64_t newlines_in_data) const noexcept;
+        [[nodiscard]] std::string_view cut(std::string_view data, std::int64_t newlines_in_data) noexcept;
     };
 
     static std::int64_t count_total(Counter& counter, std::string_view data) noexcept;
@@ -68,9 +68,6 @@ public:
     /// On a stream that is not captured, and after error(), counts in the totals alone.
     Added add(Stream stream, std::string_view data, std::chrono::nanoseconds time, bool ambiguous = false) override;
     void count(Stream stream, std::string_view data) override;
-
-    /// Sets the mark in the last record that was kept, if there is one.
-    void mark_last_ambiguous() noexcept;
 
     /// Stage `spool`: the temporary file cannot be made or written. All that was recorded before can be played back.
     [[nodiscard]] const std::optional<Error>& error() const noexcept;

@@ -77,6 +77,13 @@ struct LimitEvents {
     std::optional<std::chrono::nanoseconds> ended_at{};
 };
 
+/// Which limit on output ended a run, and where.
+struct OutputLimit {
+    Stream stream = STDOUT;
+    CaptureLimit limit = CaptureLimit::bytes;
+    Bytes offset = 0;  ///< of the first byte that was too many
+};
+
 /// How one job ended. Every submitted job gets exactly one.
 struct RunResult {
     Outcome outcome = Outcome::error;
@@ -93,6 +100,7 @@ struct RunResult {
     std::optional<Error> error{};  ///< set if and only if outcome is `error`
     /// With block_limit: what the tree was waiting for then, in words, such as "reading stdin".
     std::string blocked_in{};
+    std::optional<OutputLimit> output_limit{};  ///< set if and only if that is the reason
 
     [[nodiscard]] bool passed() const noexcept { return outcome == Outcome::pass; }
 };

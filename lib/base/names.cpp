@@ -3,6 +3,7 @@
 
 #include <ostream>
 
+#include <proctor/capture.hpp>
 #include <proctor/error.hpp>
 #include <proctor/limits.hpp>
 #include <proctor/pair.hpp>
@@ -29,6 +30,8 @@ std::string_view to_string(Stage stage) noexcept {
     }
     return "unknown";
 }
+
+std::string_view to_string(CaptureLimit limit) noexcept { return limit == CaptureLimit::bytes ? "bytes" : "lines"; }
 
 std::string_view to_string(Reason reason) noexcept {
     switch (reason) {

@@ -43,6 +43,11 @@ void copy_out(std::string_view part, std::uint64_t begin, std::uint64_t& place, 
     }
 }
 
+void put(std::string& where, std::string_view header, std::string_view data) {
+    where.append(header);
+    where.append(data);
+}
+
 }  // namespace
 
 FrameStore::FrameStore(Bytes max_size, std::string directory)
@@ -71,12 +76,6 @@ void FrameStore::append(const CaptureRecord& record) {
     put(waiting_, header.view(), record.data);
 }
 
-void FrameStore::put(std::string& where, std::string_view header, std::string_view data) {
-    last_frame_ = where.size();
-    where.append(header);
-    where.append(data);
-}
-
 void FrameStore::finish() noexcept {
     if (writes_itself_) {
         write_through();
@@ -89,13 +88,6 @@ void FrameStore::release_buffers() noexcept {
         written_ = 0;
         std::string().swap(writing_);
         std::string().swap(waiting_);
-    }
-}
-
-void FrameStore::mark_last_ambiguous() noexcept {
-    std::string& where = spooling_ ? waiting_ : memory_;
-    if (last_frame_ < where.size()) {
-        where[last_frame_] = static_cast<char>(static_cast<unsigned char>(where[last_frame_]) | ambiguous_flag);
     }
 }
 
@@ -113,7 +105,7 @@ void FrameStore::write_through() noexcept {
     if (error_ || waiting_.empty()) {
         return;
     }
-    hand_over(true);
+    hand_over();
     while (!to_write().empty() && !limit_reached()) {
         const std::string_view rest = to_write();
         const ssize_t count = ::pwrite(file_.get(), rest.data(), rest.size(), static_cast<off_t>(in_file_));
@@ -126,19 +118,12 @@ void FrameStore::write_through() noexcept {
     }
 }
 
-void FrameStore::hand_over(bool all) {
+void FrameStore::hand_over() {
     assert(to_write().empty());
     writing_.clear();
     written_ = 0;
     std::swap(writing_, waiting_);
-    if (!all && last_frame_ < writing_.size()) {
-        waiting_.reserve(usual_buffer);
-        waiting_.assign(writing_, last_frame_);
-        writing_.resize(last_frame_);
-        last_frame_ = 0;
-    } else {
-        last_frame_ = writing_.size();  // out of reach: waiting_ is empty
-    }
+    waiting_.reserve(usual_buffer);
 }
 
 // A write at the limit of file sizes kills its process by a signal, which is not the host's to handle for us.

@@ -34,9 +34,7 @@ public:
     /// The record is kept also if there is an error already, or comes to be; but then in memory, so that should be the
     /// last.
     void append(const CaptureRecord& record);
-    /// Sets the mark of the record that was appended last.
-    void mark_last_ambiguous() noexcept;
-    /// The last one has been appended and marked: a store that writes by itself writes the rest.
+    /// The last one has been appended: a store that writes by itself writes the rest.
     void finish() noexcept;
     /// Gives the memory of buffers back, if all of them has been written.
     void release_buffers() noexcept;
@@ -58,9 +56,8 @@ public:
     void leave_writing_to_another() noexcept { writes_itself_ = false; }
     /// How much waits.
     [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
-    /// Only when there is nothing to_write(). Makes of what waits what is to be written: all of it, or all but the
-    /// frame that was appended last, whose mark may still come.
-    void hand_over(bool all);
+    /// Only when there is nothing to_write(). Makes of what waits what is to be written.
+    void hand_over();
     [[nodiscard]] std::string_view to_write() const noexcept { return std::string_view(writing_).substr(written_); }
     [[nodiscard]] int file() const noexcept { return file_.get(); }
     /// Where to_write() goes.
@@ -72,7 +69,6 @@ public:
 
 private:
     void write_through() noexcept;
-    void put(std::string& where, std::string_view header, std::string_view data);
     void open_file();
 
     std::size_t max_size_;
@@ -83,7 +79,6 @@ private:
     std::string writing_{};
     std::size_t written_ = 0;  // of it
     std::string waiting_{};
-    std::size_t last_frame_ = 0;  // its place in memory_, or in waiting_ if spooling_
     bool spooling_ = false;
     bool writes_itself_ = true;
     std::chrono::nanoseconds last_time_{};

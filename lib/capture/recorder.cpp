@@ -34,16 +34,19 @@ CaptureRecorderBase::CaptureRecorderBase(const CaptureLimits& limits) noexcept {
 
 CaptureRecorderBase::~CaptureRecorderBase() = default;
 
-std::string_view CaptureRecorderBase::Counter::cut(std::string_view data,
-                                                   std::int64_t newlines_in_data) const noexcept {
+std::string_view CaptureRecorderBase::Counter::cut(std::string_view data, std::int64_t newlines_in_data) noexcept {
     std::string_view kept = data;
     if (max_bytes && length(data) > *max_bytes - bytes) {
         kept = data.substr(0, static_cast<std::size_t>(*max_bytes - bytes));
+        cut_by = CaptureLimit::bytes;
     }
     // A byte after the last line that may be kept begins one too many, newline or not.
     if (max_lines && newlines + newlines_in_data >= *max_lines) {
         const std::string_view lines = first_lines(data, *max_lines - newlines);
-        kept = lines.size() < kept.size() ? lines : kept;
+        if (lines.size() < kept.size()) {
+            kept = lines;
+            cut_by = CaptureLimit::lines;
+        }
     }
     return kept;
 }
@@ -56,7 +59,7 @@ CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_v
     }
     Counter& counter = counters_[stream];
     const std::int64_t newlines = count_total(counter, data);
-    if (counter.truncated) {
+    if (counter.cut_by) {
         return added;
     }
     last_time_ = std::max(last_time_, time);
@@ -67,8 +70,7 @@ CaptureRecorderBase::Added CaptureRecorderBase::add(Stream stream, std::string_v
         counter.tail = kept.back() != '\n';
         added.data = CaptureRecord{last_time_, stream, kept, false, ambiguous};
     }
-    if (kept.size() < data.size()) {
-        counter.truncated = true;
+    if (counter.cut_by) {
         added.cut = CaptureRecord{.time = last_time_, .stream = stream, .truncated = true};
     }
     return added;
@@ -93,7 +95,8 @@ StreamTotals CaptureRecorderBase::totals(Stream stream) const noexcept {
     StreamTotals totals;
     totals.bytes = counter.bytes;
     totals.lines = counter.newlines + (counter.tail ? 1 : 0);
-    totals.truncated = counter.truncated;
+    totals.truncated = counter.cut_by.has_value();
+    totals.cut_by = counter.cut_by;
     totals.total_bytes = counter.total_bytes;
     totals.total_lines = counter.total_newlines + (counter.total_tail ? 1 : 0);
     return totals;
@@ -133,8 +136,6 @@ void CaptureRecorder::count(Stream stream, std::string_view data) {
     CaptureRecorderBase::count(stream, data);
     state_->totals[stream] = totals(stream);
 }
-
-void CaptureRecorder::mark_last_ambiguous() noexcept { state_->store.mark_last_ambiguous(); }
 
 const std::optional<Error>& CaptureRecorder::error() const noexcept { return state_->store.error(); }
 

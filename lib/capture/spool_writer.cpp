@@ -23,7 +23,7 @@ void SpoolWriter::pump() noexcept {
         return;
     }
     if (store_->waiting() >= FrameStore::piece_size || (finishing_ && store_->waiting() > 0)) {
-        store_->hand_over(finishing_);
+        store_->hand_over();
         write_next();
     }
 }

@@ -122,6 +122,18 @@ void write_limit_events(JsonWriter& json, const LimitEvents& events) {
     json.end_object();
 }
 
+void write_output_limit(JsonWriter& json, const std::optional<OutputLimit>& limit) {
+    json.key("output_limit");
+    if (!limit) {
+        return json.null();
+    }
+    json.begin_object();
+    json.key("stream").text(limit->stream == STDOUT ? "stdout" : "stderr");
+    json.key("limit").text(to_string(limit->limit));
+    json.key("offset").number(limit->offset);
+    json.end_object();
+}
+
 void write_error(JsonWriter& json, const std::optional<Error>& error) {
     json.key("error");
     if (!error) {
@@ -147,6 +159,7 @@ std::string to_json(const RunResult& result) {
     write_limit_events(json, result.limit_events);
     write_error(json, result.error);
     json.key("blocked_in").text(known(result.blocked_in));
+    write_output_limit(json, result.output_limit);
     json.end_object();
     return json.take();
 }

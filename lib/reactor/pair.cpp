@@ -122,7 +122,7 @@ std::string_view Pair::on_words(Run& speaker, std::string_view data, Instant tim
     const std::string_view kept = added.data ? added.data->data : std::string_view();
     if (added.cut && speaker.job_.capture.limit_ends_run) {
         silenced_[side] = true;
-        speaker.strike(Reason::output_limit, time);
+        speaker.strike_output(STDOUT, recorder_->totals(stream), time);
     }
     if (added.data) {
         tell(*added.data);

@@ -261,6 +261,7 @@ void Run::clear() noexcept {
     gone_wait_ = {};
     keeper_gone_ = false;
     blocked_in_.clear();
+    output_limit_.reset();
     cloned_at_.reset();
     zero_.reset();
     exited_at_.reset();

@@ -134,6 +134,7 @@ private:
     [[nodiscard]] Life look_at_life() noexcept;
     void watch_limits();
     void strike(Reason reason, Instant crossed_at) noexcept;
+    void strike_output(Stream stream, const StreamTotals& totals, Instant crossed_at) noexcept;
     [[nodiscard]] Reason prefer(Reason reason) noexcept;
     void terminate() noexcept;
     void fail(Error error) noexcept;
@@ -177,6 +178,7 @@ private:
     bool keeper_gone_ = false;
     Nanoseconds gone_wait_{};
     std::string blocked_in_{};
+    std::optional<OutputLimit> output_limit_{};
 
     JobTree tree_;
     LimitWatch watch_;

@@ -52,6 +52,9 @@ RunResult Run::make_result() {
     const bool clean = result.exit_code == 0 && !reason_;
     result.outcome = error_ ? Outcome::error : clean ? Outcome::pass : Outcome::fail;
     result.blocked_in = std::move(blocked_in_);
+    if (reason_ == Reason::output_limit) {
+        result.output_limit = output_limit_;
+    }
     recorder_.reset();
     result.capture = std::move(capture_);
     return result;

@@ -40,7 +40,7 @@ void Run::record(Stream stream, std::string_view data, Arrival arrival, std::str
         *kept = added.data->data;
     }
     if (added.cut && job_.capture.limit_ends_run) {
-        strike(Reason::output_limit, arrival.time);
+        strike_output(stream, recorder_->totals(stream), arrival.time);
     }
     if (handlers_.on_record && !core_.retired()) {
         if (added.data) {
@@ -51,6 +51,13 @@ void Run::record(Stream stream, std::string_view data, Arrival arrival, std::str
         }
     }
 }
+void Run::strike_output(Stream stream, const StreamTotals& totals, Instant crossed_at) noexcept {
+    if (!output_limit_) {
+        output_limit_ = {stream, totals.cut_by.value_or(CaptureLimit::bytes), totals.bytes};
+    }
+    strike(Reason::output_limit, crossed_at);
+}
+
 void Run::on_output_error(Stream stream, int error_number, bool forwarding) noexcept {
     const std::string name = stream == STDOUT ? "standard output" : "standard error";
     fail({Stage::io, error_number,
