@@ -113,7 +113,7 @@ void ExactOutputs::finish_up(bool impatient) noexcept {
         return;
     }
     if (!last_horizon_) {
-        last_horizon_ = real_now() + Nanoseconds(1);  // what is stamped now too
+        last_horizon_ = real_now() + Nanoseconds(1);                    // what is stamped now too
         last_messages_ = 4 * largest_message_ / least_cost_of_message;  // two sockets, each with what it keeps twice
     }
     if (impatient) {
