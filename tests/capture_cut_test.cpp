@@ -173,7 +173,7 @@ std::uint64_t first_seed() {
 
 TEST_CASE("limits cut any text in any pieces exactly where the reference does") {
     const std::uint64_t seed = first_seed();
-    const int cases = 120'000;
+    const int cases = support::rounds(120'000);
     for (int i = 0; i < cases; ++i) {
         const std::uint64_t own_seed = seed + static_cast<std::uint64_t>(i);
         Generator generator(own_seed);

@@ -252,8 +252,9 @@ TEST_CASE("threads that use errno, the heap and the lists of libc are not distur
     BusyThread first;
     BusyThread second;
     Reactor reactor = support::make_reactor({.max_running = 16});
+    const int jobs = support::rounds(1000);
     int right = 0;
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < jobs; ++i) {
         reactor.submit(i % 4 == 0 ? Job{.argv = {"/nonexistent/program"}} : script("print x"), [&](RunResult&& result) {
             right += result.passed() || (result.error && result.error->stage == Stage::exec) ? 1 : 0;
         });
@@ -263,20 +264,20 @@ TEST_CASE("threads that use errno, the heap and the lists of libc are not distur
     first.stop();
     second.stop();
     REQUIRE(run);
-    CHECK(right == 1000);
+    CHECK(right == jobs);
     CHECK(first.complaint() == "");
     CHECK(second.complaint() == "");
     CHECK(first.turns() > 0);
 }
 
 TEST_CASE("1,000 programs are written, closed and run at once, 16 in flight, and none is told to be busy") {
-    CHECK(run_fresh_programs(1000, 16) == "");
+    CHECK(run_fresh_programs(support::rounds(1000), 16) == "");
 }
 
 TEST_CASE("programs that are written and run by two reactors are not told to be busy") {
     std::string complaints[2];
-    std::thread other([&] { complaints[1] = run_fresh_programs(200, 16); });
-    complaints[0] = run_fresh_programs(200, 16);
+    std::thread other([&] { complaints[1] = run_fresh_programs(support::rounds(200), 16); });
+    complaints[0] = run_fresh_programs(support::rounds(200), 16);
     other.join();
     CHECK(complaints[0] == "");
     CHECK(complaints[1] == "");

@@ -28,8 +28,9 @@ TEST_CASE("2,000 jobs, 200 at once, each get their own right result, and nothing
     const std::set<int> descriptors = support::open_descriptors();
     {
         Reactor reactor = support::make_reactor({.max_running = 200});
-        std::vector<int> ends(2000);
-        for (int i = 0; i < 2000; ++i) {
+        const int jobs = support::rounds(2000);
+        std::vector<int> ends(static_cast<std::size_t>(jobs));
+        for (int i = 0; i < jobs; ++i) {
             Job job = script("copy 0 1 then print-to 2 " + std::to_string(i) + " then exit " + std::to_string(i % 256));
             job.input = proctor::Input::text("job " + std::to_string(i));
             reactor.submit(job, [&ends, i](RunResult&& result) {
@@ -41,10 +42,10 @@ TEST_CASE("2,000 jobs, 200 at once, each get their own right result, and nothing
                 ++ends[static_cast<std::size_t>(i)];
             });
         }
-        CHECK(reactor.size() == 2000);
+        CHECK(reactor.size() == ends.size());
         REQUIRE(reactor.run());
         CHECK(reactor.size() == 0);
-        CHECK(ends == std::vector<int>(2000, 1));
+        CHECK(ends == std::vector<int>(ends.size(), 1));
         CHECK_FALSE(support::has_children());
     }
     CHECK(support::open_descriptors() == descriptors);
@@ -95,18 +96,19 @@ TEST_CASE("a reactor for no job or for too many is refused") {
 
 TEST_CASE("a handler may submit the next job, thousands deep, and is never called inside submit") {
     Reactor reactor = support::make_reactor();
+    const int jobs = support::rounds(4000);
     int ended = 0;
     int depth = 0;
     std::function<void(RunResult &&)> next = [&](RunResult&&) {
         CHECK(depth == 0);
         ++depth;
         // Every other job is refused at once, which must not recurse either.
-        if (++ended < 4000) reactor.submit(ended % 2 == 0 ? script("exit 0") : Job{}, next);
+        if (++ended < jobs) reactor.submit(ended % 2 == 0 ? script("exit 0") : Job{}, next);
         --depth;
     };
     reactor.submit(script("exit 0"), next);
     REQUIRE(reactor.run());
-    CHECK(ended == 4000);
+    CHECK(ended == jobs);
 }
 
 TEST_CASE("a job may be submitted with handlers of any form, or none") {
@@ -189,13 +191,14 @@ TEST_CASE("run without a job returns at once, and can be called again") {
 }
 
 TEST_CASE("reactors on several threads do not see each other's children") {
+    const int jobs = support::rounds(200);
     std::vector<std::string> complaints(4);
     std::vector<std::thread> threads;
     for (std::size_t thread = 0; thread < complaints.size(); ++thread) {
-        threads.emplace_back([&complaint = complaints[thread], thread] {
+        threads.emplace_back([&complaint = complaints[thread], thread, jobs] {
             Reactor reactor = support::make_reactor({.max_running = 16});
             int right = 0;
-            for (int i = 0; i < 200; ++i) {
+            for (int i = 0; i < jobs; ++i) {
                 const std::string text = std::to_string(thread) + "." + std::to_string(i);
                 const int status = (i + static_cast<int>(thread)) % 256;
                 reactor.submit(script("print " + text + " then exit " + std::to_string(status)),
@@ -207,7 +210,7 @@ TEST_CASE("reactors on several threads do not see each other's children") {
                                });
             }
             if (!reactor.run()) complaint += "run failed";
-            if (right != 200) complaint += std::to_string(right) + " of 200 right";
+            if (right != jobs) complaint += std::to_string(right) + " right";
         });
     }
     for (std::thread& thread : threads) thread.join();
