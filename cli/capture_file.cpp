@@ -133,6 +133,7 @@ void CaptureFile::pause() {
     paused_ = true;
     job_.pause_output(STDOUT);
     job_.pause_output(STDERR);
+    job_.pause_input();
     epoll_event room{.events = EPOLLOUT | EPOLLONESHOT, .data = {}};
     ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd_, &room);
 }
@@ -150,6 +151,7 @@ void CaptureFile::go_on() {
     paused_ = false;
     job_.resume_output(STDOUT);
     job_.resume_output(STDERR);
+    job_.resume_input();
 }
 
 void CaptureFile::fail(int error_number) {

@@ -14,7 +14,7 @@ namespace proctor::cli {
 
 /// Where --capture goes: takes the records of one job as they happen and writes them in large pieces. What is not a
 /// file, such as a pipe, is written only as far as it takes it without waiting, so that limits go on meanwhile; when
-/// too much has piled up, the job's output is paused.
+/// too much has piled up, the job's streams are paused.
 class CaptureFile {
 public:
     /// "-" is standard output.

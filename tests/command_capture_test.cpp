@@ -202,27 +202,32 @@ TEST_CASE("a capture is written also when the run ends badly") {
     CHECK(bytes_of(path, STDOUT) == "hello");
 }
 
-TEST_CASE("limits strike while nobody reads the capture") {
+TEST_CASE("limits strike while nobody reads the capture, and little piles up meanwhile") {
     const support::TempDir directory;
     const std::string path = directory.file("pipe");
     REQUIRE(mkfifo(path.c_str(), 0600) == 0);
-    support::Fd reader = support::open_file(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    Witness witness;
-    Command command(
-        {.words = witness.words({"--quiet", "--time-limit", "500ms", "--capture", path}, "fill 1 1000000000000")});
-    pollfd entry{reader.get(), POLLIN, 0};
-    REQUIRE(poll(&entry, 1, 60'000) == 1);
-    CHECK(witness.all_gone());
-    fcntl(reader.get(), F_SETFL, 0);
-    const std::string lines = support::read_to_end(reader.get());
-    CHECK(command.wait() == 124);
-    // It was paused, and did not pile up what the child could have written meanwhile.
-    CHECK(lines.size() < 64U << 20);
-    auto playback = proctor::JSONCapturePlayback::text(lines);
-    std::string bytes;
-    for (const proctor::CaptureRecord& record : playback) bytes += record.data;
-    CHECK_FALSE(playback.error());
-    CHECK((bytes == support::pattern(bytes.size())));
+    const std::string endless = directory.write("endless", "");
+    REQUIRE(truncate(endless.c_str(), off_t{1} << 40) == 0);
+    for (const bool by_input : {false, true}) {
+        CAPTURE(by_input);
+        support::Fd reader = support::open_file(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        Witness witness;
+        std::vector<std::string> options{"--quiet", "--time-limit", "500ms", "--capture", path};
+        if (by_input) options.insert(options.end(), {"--stdin", endless});
+        Command command({.words = witness.words(options, by_input ? "await-end 0" : "fill 1 1000000000000")});
+        pollfd entry{reader.get(), POLLIN, 0};
+        REQUIRE(poll(&entry, 1, 60'000) == 1);
+        CHECK(witness.all_gone());
+        fcntl(reader.get(), F_SETFL, 0);
+        const std::string lines = support::read_to_end(reader.get());
+        CHECK(command.wait() == 124);
+        CHECK(lines.size() < 64U << 20);
+        auto playback = proctor::JSONCapturePlayback::text(lines);
+        std::string bytes;
+        for (const proctor::CaptureRecord& record : playback) bytes += record.data;
+        CHECK_FALSE(playback.error());
+        CHECK((bytes == (by_input ? std::string(bytes.size(), '\0') : support::pattern(bytes.size()))));
+    }
 }
 
 TEST_CASE("a capture whose reader is slow is whole") {

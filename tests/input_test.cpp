@@ -226,8 +226,9 @@ TEST_CASE("every source tells of a child that closes its input before the end") 
         {"text", Input::text(large)},
         {"file", Input::file(dir.write("large", large))},
         {"lines", Input::lines([] { return std::optional<std::string>("line\n"); })}};
-    for (const auto& [name, input] : sources) {
-        CAPTURE(name);
+    for (const auto& source : sources) {
+        const auto& input = source.second;
+        CAPTURE(source.first);
         Reactor reactor = support::make_reactor();
         support::Pipe go;
         int closings = 0;
@@ -247,6 +248,47 @@ TEST_CASE("every source tells of a child that closes its input before the end") 
         REQUIRE(reactor.run());
         CHECK(closings == 1);
     }
+}
+
+TEST_CASE("paused input stops, and goes on where it was") {
+    const std::string text = support::pattern(10 << 20);
+    for (const auto delay : {std::optional<std::chrono::nanoseconds>(), std::optional<std::chrono::nanoseconds>(1ns)}) {
+        Job job = script("copy 0 1");
+        job.input = Input::text(text);
+        job.input_delay = delay;
+        Reactor reactor = support::make_reactor();
+        JobHandle handle;
+        proctor::Bytes given = 0;
+        std::optional<RunResult> result;
+        handle = reactor.submit(std::move(job), {.on_record =
+                                                     [&](const CaptureRecord& record) {
+                                                         if (record.stream != STDIN) return;
+                                                         if (given == 0) handle.pause_input();
+                                                         given += static_cast<proctor::Bytes>(record.data.size());
+                                                     },
+                                                 .on_end = [&](RunResult&& ended) { result = std::move(ended); }});
+        while (given == 0) REQUIRE(reactor.run_once());
+        for (int i = 0; i < 20; ++i) REQUIRE(reactor.run_once(1ms));
+        CHECK(given < static_cast<proctor::Bytes>(text.size()) / 2);
+        CHECK_FALSE(result);
+        handle.resume_input();
+        REQUIRE(reactor.run());
+        CHECK(result->passed());
+        CHECK((result->capture.text(STDOUT) == text));
+    }
+}
+
+TEST_CASE("a child that dies while its input is paused has an end") {
+    Job job = script("read 1 then exit 0");
+    job.input = Input::text(support::pattern(1 << 20));
+    Reactor reactor = support::make_reactor();
+    JobHandle handle;
+    std::optional<RunResult> result;
+    handle = reactor.submit(std::move(job), {.on_record = [&](const CaptureRecord&) { handle.pause_input(); },
+                                             .on_end = [&](RunResult&& ended) { result = std::move(ended); }});
+    REQUIRE(reactor.run());
+    CHECK(result->passed());
+    CHECK(result->unread > 0);
 }
 
 TEST_CASE("a child that reads all its input does not close it early") {

@@ -82,13 +82,14 @@ TEST_CASE("each line is a record of its own, and none is written before it is du
     const std::string text = "first\nsecond\n\nfourth\nno newline";
     const std::vector<std::string> lines = {"first\n", "second\n", "\n", "fourth\n", "no newline"};
     const Sources sources(text);
-    for (const auto& [name, input] : sources.all()) {
+    for (const auto& source : sources.all()) {
+        const auto& input = source.second;
         for (const Pacing pacing : {Pacing::fixed, Pacing::quiet}) {
-            CAPTURE(name);
+            CAPTURE(source.first);
             CAPTURE(static_cast<int>(pacing));
-            if (name == "descriptor") lseek(input.descriptor(), 0, SEEK_SET);
-            Job job =
-                paced("copy 0 1", name == "pieces of five bytes" ? Sources(text).all().back().second : input, delay);
+            if (source.first == "descriptor") lseek(input.descriptor(), 0, SEEK_SET);
+            Job job = paced("copy 0 1",
+                            source.first == "pieces of five bytes" ? Sources(text).all().back().second : input, delay);
             job.input_pacing = pacing;
             Reactor reactor = support::make_reactor();
             std::vector<std::string> seen;
@@ -114,10 +115,11 @@ TEST_CASE("each line is a record of its own, and none is written before it is du
 
 TEST_CASE("the first line comes at once, and end of file right after the last") {
     const Sources sources("only one\n");
-    for (const auto& [name, input] : sources.all()) {
-        CAPTURE(name);
-        const RunResult result = proctor::run(
-            paced("copy 0 1", name == "pieces of five bytes" ? Input::lines(giving({"only one\n"})) : input, 24h));
+    for (const auto& source : sources.all()) {
+        const auto& input = source.second;
+        CAPTURE(source.first);
+        const RunResult result = proctor::run(paced(
+            "copy 0 1", source.first == "pieces of five bytes" ? Input::lines(giving({"only one\n"})) : input, 24h));
         INFO(support::describe(result));
         CHECK(result.passed());
         CHECK(result.capture.text(STDOUT) == "only one\n");
@@ -137,8 +139,9 @@ TEST_CASE("lines that lie across the pieces in which a file is read stay whole")
     std::string text;
     for (int i = 0; i < 200; ++i) text += std::to_string(i) + std::string(990, 'x') + '\n';
     const Sources sources(text);
-    for (const auto& [name, input] : sources.all()) {
-        CAPTURE(name);
+    for (const auto& source : sources.all()) {
+        const auto& input = source.second;
+        CAPTURE(source.first);
         const RunResult result = proctor::run(paced("copy 0 1", input, 100us));
         INFO(support::describe(result));
         CHECK(result.passed());
@@ -153,8 +156,9 @@ TEST_CASE("lines that lie across the pieces in which a file is read stay whole")
 TEST_CASE("a line longer than any buffer passes, and the next one waits for its time") {
     const std::string text = std::string(1 << 20, 'x') + "\nend\n";
     const Sources sources(text);
-    for (const auto& [name, input] : sources.all()) {
-        CAPTURE(name);
+    for (const auto& source : sources.all()) {
+        const auto& input = source.second;
+        CAPTURE(source.first);
         const RunResult result = proctor::run(paced("copy 0 1", input, 50ms));
         INFO(support::describe(result));
         CHECK(result.passed());

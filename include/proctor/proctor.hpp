@@ -4,6 +4,7 @@
 #include <proctor/capture.hpp>
 #include <proctor/capture_json.hpp>
 #include <proctor/capture_lines.hpp>
+#include <proctor/communicate.hpp>
 #include <proctor/doctor.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>

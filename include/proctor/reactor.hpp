@@ -75,6 +75,10 @@ public:
     /// delivered.
     void pause_output(Stream stream) const;
     void resume_output(Stream stream) const;
+    /// No new write to the child's standard input until it is resumed. One that was under way may still deliver one
+    /// record. Nothing for a job of a pair, whose input is the other's words: pause those.
+    void pause_input() const;
+    void resume_input() const;
 
     /// With Input::live(): queues bytes for the child's standard input, also before the job has started. All are taken;
     /// the answer is false if from now on the caller should wait for Handlers::on_input_ready, because

@@ -31,7 +31,7 @@ class Run;
 /// A program that dies lets go of its pipes before its death can be seen, and its partner could act on that so quickly
 /// that it is seen dead first. So where the one that closed a pipe is on its way out, its partner is not let know
 /// before the death has been seen: of two recorded programs the one that only followed never counts as the first.
-class Pair : public std::enable_shared_from_this<Pair>, private SpoolOwner {
+class Pair final : public std::enable_shared_from_this<Pair>, private SpoolOwner {
 public:
     Pair(ReactorCore& core, PairHandlers handlers, Wiring wiring);
 

@@ -183,6 +183,14 @@ void JobHandle::pause_output(Stream stream) const {
     tell_run(core_, id_, [&](detail::Run& run) { run.pause_output(stream); });
 }
 
+void JobHandle::pause_input() const {
+    tell_run(core_, id_, [&](detail::Run& run) { run.pause_input(); });
+}
+
+void JobHandle::resume_input() const {
+    tell_run(core_, id_, [&](detail::Run& run) { run.resume_input(); });
+}
+
 void JobHandle::resume_output(Stream stream) const {
     tell_run(core_, id_, [&](detail::Run& run) { run.resume_output(stream); });
 }

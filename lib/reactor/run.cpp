@@ -280,6 +280,7 @@ void Run::clear() noexcept {
     capture_ = {};
     spool_.close();
     held_ = false;
+    input_paused_ = false;
 }
 
 void Run::forsake(bool kill) noexcept {

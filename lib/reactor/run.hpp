@@ -62,6 +62,8 @@ public:
 
     void pause_output(Stream stream) noexcept;
     void resume_output(Stream stream) noexcept;
+    void pause_input() noexcept;
+    void resume_input() noexcept;
     [[nodiscard]] Expected<bool> write_input(std::string bytes);
     void close_input() noexcept;
     [[nodiscard]] Bytes pending_input() const noexcept;
@@ -186,6 +188,7 @@ private:
     std::optional<CaptureRecorder> recorder_{};
     SpoolWriter spool_;
     bool held_ = false;  // streams, until the spool has room
+    bool input_paused_ = false;
     InputFeed input_;
     Outputs unopened_{};
     std::shared_ptr<Pair> pair_{};

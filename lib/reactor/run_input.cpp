@@ -61,6 +61,18 @@ void Run::close_input() noexcept {
     }
 }
 
+void Run::pause_input() noexcept {
+    input_paused_ = true;
+    input_.hold();
+}
+
+void Run::resume_input() noexcept {
+    input_paused_ = false;
+    if (!held_) {
+        input_.release();
+    }
+}
+
 Bytes Run::pending_input() const noexcept {
     return job_.input.source() == Input::Source::live ? static_cast<Bytes>(input_.pending()) : 0;
 }

@@ -97,7 +97,9 @@ void Run::look_at_spool() noexcept {
             output_.release();
             error_output_.release();
             exact_outputs_.release();
-            input_.release();
+            if (!input_paused_) {
+                input_.release();
+            }
         }
     }
 }
