@@ -137,6 +137,11 @@ void add_streams(CLI::App& app, RunRequest& request) {
         ->type_name("FILE")
         ->description("what COMMAND reads; - is proctor's own input\n(default: empty)")
         ->group(group);
+    add_value(app, "--replay-input", parse_text, [&](const auto& path) { request.replay_path = path; })
+        ->type_name("CAPTURE")
+        ->description(
+            "feed it what it read in a capture, each piece once\nit has said as much on its outputs as it had then")
+        ->group(group);
     add_value(app, "--input-delay", parse_delay, [&](const auto& value) { request.job.input_delay = value; })
         ->type_name("D")
         ->description("feed it line by line, the first at once and each one\nafter that D later")
@@ -369,6 +374,13 @@ Result<Request> read_run(const std::vector<std::string>& words) {
     if (request.result_path && request.result_path == request.capture_path) {
         return misuse(fmt::format("--result and --capture are both {}", *request.result_path),
                       "write them to two files");
+    }
+    if (request.replay_path && request.replay_path == request.capture_path) {
+        return misuse(fmt::format("--replay-input and --capture are both {}", *request.replay_path),
+                      "write the new capture to another file");
+    }
+    if (request.replay_path && request.job.input.source() != Input::Source::empty) {
+        return misuse("--replay-input and --stdin are both given", "give one of them");
     }
     request.quiet = request.quiet || request.result_path == "-" || request.capture_path == "-";
     request.job.argv = std::move(split->command);

@@ -21,6 +21,7 @@ struct RunRequest {
     std::optional<std::string> result_path{};   ///< "-" is standard output
     std::optional<std::string> capture_path{};  ///< "-" is standard output
     JSONCaptureOptions capture_options{};
+    std::optional<std::string> replay_path{};  ///< of a capture whose input is given again
     bool quiet = false;
 };
 

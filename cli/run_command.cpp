@@ -17,6 +17,7 @@
 
 #include "capture_file.hpp"
 #include "exit_status.hpp"
+#include "input_replay.hpp"
 #include "messages.hpp"
 #include "result_file.hpp"
 #include "stop_signals.hpp"
@@ -37,7 +38,31 @@ Ending failed(Error error) {
     return ending;
 }
 
-Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals, CaptureFile* capture) {
+/// What takes part in a job besides its streams; each may be missing.
+struct Companions {
+    std::optional<CaptureFile> capture{};
+    std::optional<InputReplay> input{};
+};
+
+Handlers handlers_for(Companions& companions) {
+    Handlers handlers;
+    if (companions.capture || companions.input) {
+        handlers.on_record = [&companions](const CaptureRecord& record) {
+            if (companions.capture) {
+                companions.capture->add(record);
+            }
+            if (companions.input) {
+                companions.input->add(record);
+            }
+        };
+    }
+    if (companions.input) {
+        handlers.on_input_ready = [&companions] { companions.input->go_on(); };
+    }
+    return handlers;
+}
+
+Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals, Companions& companions) {
     Result<Reactor> reactor = Reactor::create(options);
     if (!reactor) {
         return failed(reactor.error());
@@ -54,17 +79,19 @@ Ending run_job(Job job, const ReactorOptions& options, StopSignals& signals, Cap
         return failed(watch.error());
     }
     bool ended = false;
-    Handlers handlers{.on_end = [&](RunResult&& result) {
+    Handlers handlers = handlers_for(companions);
+    handlers.on_end = [&](RunResult&& result) {
         ending.result = std::move(result);
         ended = true;
-    }};
-    if (capture != nullptr) {
-        handlers.on_record = [capture](const CaptureRecord& record) { capture->add(record); };
-    }
+    };
     handle = reactor->submit(std::move(job), std::move(handlers));
-    if (const Result<void> attached = capture != nullptr ? capture->attach(*reactor, handle) : Result<void>();
-        !attached) {
-        return failed(attached.error());
+    if (companions.capture) {
+        if (const Result<void> attached = companions.capture->attach(*reactor, handle); !attached) {
+            return failed(attached.error());
+        }
+    }
+    if (companions.input) {
+        companions.input->attach(handle);
     }
     if (const Result<void> ran = reactor->run(); !ran) {
         return failed(ran.error());
@@ -81,46 +108,56 @@ void connect_outputs(Job& job, bool quiet) {
 }
 
 // What cannot be had of the records is an error of ours, but a limit that was crossed stays what ended the run.
-void finish_capture(CaptureFile& capture, int stop_descriptor, Ending& ending) {
-    const Result<void> finished = capture.finish(stop_descriptor);
-    if (finished) {
-        return;
-    }
+void take_failure(const Error& error, Ending& ending) {
     RunResult& result = ending.result;
     const bool cancelled = result.error && result.error->stage == Stage::cancelled;
     if (result.reason || ending.stopped_by || (result.error && !cancelled)) {
-        return tell_failure(finished.error());
+        return tell_failure(error);
     }
     result.outcome = Outcome::error;
-    result.error = finished.error();
+    result.error = error;
 }
 
-Ending run_request(RunRequest& request, Result<StopSignals>& signals, CaptureFile* capture) {
+Ending run_request(RunRequest& request, Result<StopSignals>& signals, Companions& companions) {
     if (!signals) {
         return failed(signals.error());
     }
     connect_outputs(request.job, request.quiet);
-    Ending ending = run_job(std::move(request.job), request.reactor, *signals, capture);
-    if (capture != nullptr) {
-        finish_capture(*capture, signals->descriptor(), ending);
+    Ending ending = run_job(std::move(request.job), request.reactor, *signals, companions);
+    if (companions.input && companions.input->error()) {
+        take_failure(*companions.input->error(), ending);
+    }
+    if (companions.capture) {
+        if (const Result<void> finished = companions.capture->finish(signals->descriptor()); !finished) {
+            take_failure(finished.error(), ending);
+        }
     }
     return ending;
 }
 
-// The file of the capture, if one is wanted; an error is known before anything has been done.
-Result<std::optional<CaptureFile>> prepare(const RunRequest& request) {
+// An error is known before anything has been done.
+Result<Companions> prepare(RunRequest& request) {
     if (request.job.argv.empty() && request.job.shell.empty()) {
         return Error{Stage::setup, EINVAL, "COMMAND is missing",
                      "write: proctor run [options] [--] COMMAND [ARG…]; `proctor run --help` tells more"};
     }
-    if (!request.capture_path) {
-        return std::optional<CaptureFile>();
+    Companions companions;
+    if (request.replay_path) {
+        Result<InputReplay> opened = InputReplay::open(*request.replay_path);
+        if (!opened) {
+            return opened.error();
+        }
+        companions.input.emplace(std::move(*opened));
+        request.job.input = Input::live();
     }
-    Result<CaptureFile> opened = CaptureFile::open(*request.capture_path, request.capture_options);
-    if (!opened) {
-        return opened.error();
+    if (request.capture_path) {
+        Result<CaptureFile> opened = CaptureFile::open(*request.capture_path, request.capture_options);
+        if (!opened) {
+            return opened.error();
+        }
+        companions.capture.emplace(std::move(*opened));
     }
-    return std::optional<CaptureFile>(std::move(*opened));
+    return companions;
 }
 
 void tell_ending(const Ending& ending, bool quiet) {
@@ -149,10 +186,9 @@ int run_command(RunRequest request) {
         result_file.emplace(std::move(*opened));
     }
     // Before the signals are blocked: opening a named pipe waits for its reader.
-    Result<std::optional<CaptureFile>> capture = prepare(request);
+    Result<Companions> companions = prepare(request);
     Result<StopSignals> signals = StopSignals::create();
-    const Ending ending =
-        capture ? run_request(request, signals, capture->has_value() ? &**capture : nullptr) : failed(capture.error());
+    const Ending ending = companions ? run_request(request, signals, *companions) : failed(companions.error());
     tell_ending(ending, request.quiet);
     const int status = exit_status(ending.result, ending.stopped_by);
     if (result_file) {

@@ -435,7 +435,8 @@ TEST_CASE("the help names every option, fits a screen's width, and ends with exa
                                "-h,--help",
                                "--input-delay D",
                                "--input-pacing HOW",
-                               "--end-at-output-limit"}) {
+                               "--end-at-output-limit",
+                               "--replay-input CAPTURE"}) {
         INFO(option);
         CHECK(help.find("\n  "s + option + " ") != std::string::npos);
     }

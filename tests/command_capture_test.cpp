@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -250,6 +251,103 @@ TEST_CASE("a capture whose reader is slow is whole") {
     for (const proctor::CaptureRecord& record : playback) bytes += record.data;
     CHECK_FALSE(playback.error());
     CHECK((bytes == support::pattern(size)));
+}
+
+namespace {
+
+// What was said, and a number where another stream begins to speak: how often a stream is read is a matter of chance.
+std::string protocol_of(const std::string& lines) {
+    std::string text;
+    std::optional<proctor::Stream> speaker;
+    auto playback = proctor::JSONCapturePlayback::text(lines);
+    for (const proctor::CaptureRecord& record : playback) {
+        if (record.stream != speaker) text += std::to_string(record.stream) + ":";
+        speaker = record.stream;
+        text += record.data;
+    }
+    CHECK_FALSE(playback.error());
+    return text;
+}
+
+constexpr const char* old_dialogue = R"({"@":0.01,"1":"name?got "})"
+                                     "\n"
+                                     R"({"@":0.02,"0":"Ada\n"})"
+                                     "\n"
+                                     R"({"@":0.03,"1":"Ada\n","2":"more?"})"
+                                     "\n"
+                                     R"({"@":0.04,"1":"got "})"
+                                     "\n"
+                                     R"({"@":0.05,"0":"n"})"
+                                     "\n"
+                                     R"({"@":0.06,"0":"o\n"})"
+                                     "\n"
+                                     R"({"@":0.07,"1":"no\n"})"
+                                     "\n";
+constexpr const char* speaker = "print name? then answer-line then print-to 2 more? then answer-line then await-end 0";
+
+}  // namespace
+
+TEST_CASE("the input of a capture is given again when the program has said what it had said then") {
+    const support::TempDir directory;
+    const std::string old_one = directory.write("old", old_dialogue);
+    for (int i = 0; i < support::rounds(20); ++i) {
+        const Finished done = run_script({"--capture", directory.file("new"), "--replay-input", old_one}, speaker);
+        CHECK(done.status == 0);
+        CHECK(done.out == "name?got Ada\ngot no\n");
+        CHECK(done.err == "more?");
+        const std::string protocol = protocol_of(support::read_file(directory.file("new")));
+        CHECK(protocol.starts_with("1:name?got 0:Ada\n"));
+        CHECK(protocol.ends_with("0:no\n1:no\n"));
+    }
+}
+
+TEST_CASE("a program that says less than in the capture gets no more input") {
+    const support::TempDir directory;
+    const std::string old_one = directory.write("old", old_dialogue);
+    const Finished done = run_script({"--capture", "-", "--replay-input", old_one, "--block-limit", "300ms"},
+                                     "print name then await-end 0");
+    CHECK(done.status == 124);
+    CHECK(protocol_of(done.out) == "1:name");
+}
+
+TEST_CASE("much input of a capture passes, as fast as the program takes it") {
+    const support::TempDir directory;
+    const std::string text = support::pattern(3 << 20);
+    const std::string zeros = directory.write("text", text);
+    const Finished first = run_script({"--stdin", zeros, "--capture", directory.file("old")}, "copy 0 1");
+    CHECK((first.out == text));
+    const Finished again = run_script({"--replay-input", directory.file("old")}, "copy 0 1");
+    CHECK(again.status == 0);
+    CHECK((again.out == text));
+    // A limit hides how much more it says.
+    const Finished cut = run_script({"--replay-input", directory.file("old"), "--stdout-bytes", "10"}, "copy 0 1");
+    CHECK(cut.status == 0);
+    CHECK(cut.out == text.substr(0, 10));
+}
+
+TEST_CASE("what is no capture is told before the start, and damage ends the run") {
+    const support::TempDir directory;
+    const Finished missing = run_script({"--replay-input", directory.file("missing")}, "print x");
+    CHECK(missing.status == 125);
+    CHECK(missing.out.empty());
+    CHECK(missing.err.find("missing") != std::string::npos);
+    const Finished no_file = run_script({"--replay-input", directory.path()}, "print x");
+    CHECK(no_file.status == 125);
+    const Finished wrong = run_script({"--replay-input", directory.write("wrong", "nonsense\n")}, "print x");
+    CHECK(wrong.status == 125);
+    CHECK(wrong.out.empty());
+    const std::string damaged = directory.write("damaged", std::string(old_dialogue) + "{\n");
+    const Finished late = run_script({"--replay-input", damaged}, speaker);
+    CHECK(late.status == 125);
+    CHECK(late.out.starts_with("name?got Ada\n"));
+    CHECK(late.err.find("line 8") != std::string::npos);
+    const Finished twice = run_script({"--replay-input", damaged, "--stdin", damaged}, "print x");
+    CHECK(twice.status == 125);
+    const Finished same = run_script({"--replay-input", damaged, "--capture", damaged}, "print x");
+    CHECK(same.status == 125);
+    CHECK(support::read_file(damaged).starts_with("{"));
+    const std::string empty = directory.write("empty", "");
+    CHECK(run_script({"--replay-input", empty}, "await-end 0").status == 0);
 }
 
 // --- replay
