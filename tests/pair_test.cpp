@@ -415,6 +415,27 @@ TEST_CASE("what is said to one that does not listen any more is recorded, and ne
     CHECK(result.second.unread == 3);
 }
 
+TEST_CASE("the one that only followed is never taken for the first") {
+    // It is told of the other's end as soon as it can be, and ends at once.
+    const int rounds = support::rounds(500);
+    Reactor reactor = support::make_reactor({.max_running = 8});
+    int right = 0;
+    for (int i = 0; i < rounds; ++i) {
+        const bool first_ends = i % 2 == 0;
+        const char* const ends = i % 4 < 2 ? "exit 0" : "print x then exit 0";
+        const char* const follows = i % 4 < 2 ? "await-byte 0" : "await-end 0";
+        reactor.submit_pair(script(first_ends ? ends : follows), script(first_ends ? follows : ends),
+                            [&right, first_ends](PairResult&& result) {
+                                INFO(describe(result));
+                                const Side expected = first_ends ? Side::first : Side::second;
+                                CHECK(result.ended_first == expected);
+                                right += result.ended_first == expected ? 1 : 0;
+                            });
+    }
+    REQUIRE(reactor.run());
+    CHECK(right == rounds);
+}
+
 TEST_CASE("two that are dead when the reactor looks ended in a tie") {
     for (const Wiring wiring : {Wiring::recorded, Wiring::direct}) {
         Reactor reactor = support::make_reactor();
