@@ -209,11 +209,18 @@ void Pair::on_refused(Run& run) noexcept {
     }
 }
 
+// Whether it was alive when the other's death was seen. Of one whose keeper has told nothing yet that is not known; if
+// it is told of the other's end by us alone, it cannot have caused it.
+bool Pair::may_have_run_on(Run& partner) const noexcept {
+    const Run::Life life = partner.look_at_life();
+    return life == Run::Life::runs || (life == Run::Life::unknown && recorded());
+}
+
 void Pair::on_main_died(Run& run) noexcept {
     Run* const partner = other(run);
     if (!ended_first_) {
         const Side side = &run == first_ ? Side::first : Side::second;
-        ended_first_ = partner != nullptr && partner->look_at_life() != Run::Life::over ? side : Side::tie;
+        ended_first_ = partner != nullptr && may_have_run_on(*partner) ? side : Side::tie;
     }
     if (partner == nullptr) {
         run.input_.end_loan();

@@ -74,6 +74,7 @@ public:
 private:
     [[nodiscard]] Run* other(const Run& run) const noexcept { return &run == first_ ? second_ : first_; }
     [[nodiscard]] static bool may_be_told_of(Run& run) noexcept;
+    [[nodiscard]] bool may_have_run_on(Run& partner) const noexcept;
     [[nodiscard]] bool connect_directly(bool may_wait);
     void tell(const CaptureRecord& record) const;
     void look_at_spool() noexcept;
