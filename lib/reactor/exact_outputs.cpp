@@ -135,7 +135,7 @@ void ExactOutputs::deliver_until(Instant time) noexcept {
 
 void ExactOutputs::drain_soon() noexcept {
     if (!ended() && !draining_ && !drain_timer_.armed()) {
-        engine_.start(drain_timer_, Instant{});
+        engine_.start(drain_timer_, now());
     }
 }
 

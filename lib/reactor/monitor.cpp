@@ -100,7 +100,7 @@ void Monitor::on_exit(int result) noexcept {
     watch_.stop();
     engine_.cancel(wall_timer_);
     engine_.cancel(kill_timer_);
-    engine_.start(settle_timer_, Instant{});
+    engine_.start(settle_timer_, now());
 }
 
 void Monitor::judge_at_exit() noexcept {

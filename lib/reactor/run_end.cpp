@@ -119,7 +119,7 @@ void Run::finish_up(bool impatient) noexcept {
 void Run::settle_soon() noexcept {
     if (!settle_timer_.armed()) {
         engine_.cancel(end_timer_);
-        engine_.start(settle_timer_, Instant{});
+        engine_.start(settle_timer_, now());
     }
 }
 

@@ -33,6 +33,8 @@ public:
     /// The count, or -EAGAIN where that cannot be done now, or not at all; other errors are left to a request.
     [[nodiscard]] virtual int write_at_once(int fd, std::span<const char> data) noexcept = 0;
 
+    /// For "in the next pass" the deadline is now(): one that is earlier goes before all others that are due, and who
+    /// starts such a timer again and again would keep them from ever firing.
     void start(Timer& timer, Instant deadline) { timers_.start(timer, deadline); }
     void cancel(Timer& timer) noexcept { timers_.cancel(timer); }
 
