@@ -3,9 +3,11 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "output_descriptor.hpp"
@@ -62,6 +64,10 @@ CaptureFile::CaptureFile(CaptureFile&& other) noexcept
 
 CaptureFile::~CaptureFile() {
     watch_ = {};
+    flush_watch_ = {};
+    if (flush_timer_ >= 0) {
+        ::close(flush_timer_);
+    }
     if (owned_ && fd_ >= 0) {
         ::close(fd_);
     }
@@ -72,6 +78,16 @@ CaptureFile::~CaptureFile() {
 
 Result<void> CaptureFile::attach(Reactor& reactor, const JobHandle& job) {
     job_ = job;
+    flush_timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (flush_timer_ < 0) {
+        return Error{Stage::setup, errno, "no timer for writing the capture",
+                     "raise the limit of open files (ulimit -n)"};
+    }
+    Result<Watch> flush_watch = reactor.watch(flush_timer_, [this] { flush(); });
+    if (!flush_watch) {
+        return flush_watch.error();
+    }
+    flush_watch_ = std::move(*flush_watch);
     if (epoll_ < 0) {
         return {};
     }
@@ -88,9 +104,35 @@ void CaptureFile::add(const CaptureRecord& record) {
         return;
     }
     encoder_.encode(record, text_);
-    if (pending().size() < piece || paused_) {
+    if (paused_) {
         return;
     }
+    if (pending().size() < piece) {
+        flush_later();
+    } else {
+        write_out();
+    }
+}
+
+void CaptureFile::flush_later() {
+    constexpr long delay_ns = 100'000'000;
+    if (!std::exchange(flush_comes_, true)) {
+        itimerspec once{};
+        once.it_value.tv_nsec = delay_ns;
+        ::timerfd_settime(flush_timer_, 0, &once, nullptr);
+    }
+}
+
+void CaptureFile::flush() {
+    std::uint64_t expirations = 0;
+    (void)!::read(flush_timer_, &expirations, sizeof expirations);
+    flush_comes_ = false;
+    if (!paused_ && !error_) {
+        write_out();
+    }
+}
+
+void CaptureFile::write_out() {
     if (epoll_ < 0) {
         write_file();
     } else {

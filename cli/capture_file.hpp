@@ -12,7 +12,8 @@
 
 namespace proctor::cli {
 
-/// Where --capture goes: takes the records of one job as they happen and writes them in large pieces. What is not a
+/// Where --capture goes: takes the records of one job as they happen and writes them in large pieces, or a tenth of a
+/// second later. What is not a
 /// file, such as a pipe, is written only as far as it takes it without waiting, so that limits go on meanwhile; when
 /// too much has piled up, the job's streams are paused.
 class CaptureFile {
@@ -36,6 +37,9 @@ private:
     CaptureFile(std::string name, int fd, bool owned, JSONCaptureEncoder encoder);
 
     [[nodiscard]] std::string_view pending() const { return std::string_view(text_).substr(written_); }
+    void write_out();
+    void flush_later();
+    void flush();
     void write_file();
     void write_without_waiting();
     void pause();
@@ -51,6 +55,9 @@ private:
     std::size_t written_ = 0;  // of text_
     JobHandle job_{};
     Watch watch_{};
+    int flush_timer_ = -1;
+    bool flush_comes_ = false;
+    Watch flush_watch_{};
     bool paused_ = false;
     std::optional<Error> error_{};
 };

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
 #include <proctor/export.hpp>
@@ -346,6 +347,32 @@ Result<void> parse(CLI::App& app, std::vector<std::string> options) {
     return {};
 }
 
+struct IdleOption {
+    std::string_view option{};
+    std::string cure{};
+};
+
+// One that was given without any of those that it goes with.
+std::optional<IdleOption> find_idle_option(const CLI::App& app) {
+    struct Needs {
+        std::string_view option;
+        std::vector<std::string_view> any_of;
+    };
+    const Needs all[] = {
+        {"--input-pacing", {"--input-delay"}},
+        {"--input-delay", {"--stdin", "--replay-input"}},
+        {"--capture-precision", {"--capture"}},
+        {"--end-at-output-limit", {"--stdout-lines", "--stdout-bytes", "--stderr-lines", "--stderr-bytes"}},
+    };
+    const auto given = [&](std::string_view option) { return app.count(std::string(option)) > 0; };
+    for (const Needs& each : all) {
+        if (given(each.option) && std::none_of(each.any_of.begin(), each.any_of.end(), given)) {
+            return IdleOption{each.option, fmt::format("give {} too, or leave it out", fmt::join(each.any_of, " or "))};
+        }
+    }
+    return std::nullopt;
+}
+
 Result<Request> read_run(const std::vector<std::string>& words) {
     RunRequest request;
     bool shell = false;
@@ -381,6 +408,9 @@ Result<Request> read_run(const std::vector<std::string>& words) {
     }
     if (request.replay_path && request.job.input.source() != Input::Source::empty) {
         return misuse("--replay-input and --stdin are both given", "give one of them");
+    }
+    if (const auto idle = find_idle_option(app)) {
+        return misuse(fmt::format("{} does nothing here", idle->option), idle->cure);
     }
     request.quiet = request.quiet || request.result_path == "-" || request.capture_path == "-";
     request.job.argv = std::move(split->command);

@@ -3,6 +3,7 @@
 // Capture by hand: recording, counting, playing back. Each class and function that Capture had in the Python system
 // before this one has its counterpart here; JSONCaptureEncoder's is with the JSON tests.
 #include <chrono>
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -89,6 +90,9 @@ TEST_CASE("Capture(): all streams, no limits and 1 MiB in memory, unless other o
 }
 
 TEST_CASE("STDIN, STDOUT and STDERR are the numbers of the descriptors, TIMESTAMP_PRECISION a millisecond") {
+    std::ostringstream names;
+    names << STDIN << ' ' << STDOUT << ' ' << STDERR;
+    CHECK(names.str() == "stdin stdout stderr");
     CHECK(static_cast<int>(STDIN) == 0);
     CHECK(static_cast<int>(STDOUT) == 1);
     CHECK(static_cast<int>(STDERR) == 2);

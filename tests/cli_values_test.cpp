@@ -312,10 +312,12 @@ TEST_CASE("without options the job is the library's default") {
 
 TEST_CASE("input can be paced") {
     CHECK_FALSE(run_request({"true"}).job.input_delay.has_value());
-    const RunRequest request = run_request({"--input-delay", "50ms", "--input-pacing", "quiet", "true"});
+    const RunRequest request =
+        run_request({"--stdin", "f", "--input-delay", "50ms", "--input-pacing", "quiet", "true"});
     CHECK(request.job.input_delay == 50ms);
     CHECK(request.job.input_pacing == proctor::Pacing::quiet);
-    CHECK(run_request({"--input-pacing=fixed", "true"}).job.input_pacing == proctor::Pacing::fixed);
+    CHECK(run_request({"--stdin", "f", "--input-delay=1", "--input-pacing=fixed", "true"}).job.input_pacing ==
+          proctor::Pacing::fixed);
 }
 
 TEST_CASE("a dash is proctor's own stream") {
@@ -360,6 +362,10 @@ TEST_CASE("misuse is told, with what would be right") {
         {{"--result", "--", "true"}, "--result: its value is missing", "--result=VALUE if the value begins with --"},
         {{"--stdin", "--quiet", "true"}, "--stdin: its value is missing", "--stdin=VALUE"},
         {{"--input-delay", "0", "true"}, "--input-delay: '0' is zero", "input that is not paced"},
+        {{"--input-delay", "1", "true"}, "--input-delay does nothing here", "--stdin or --replay-input"},
+        {{"--stdin", "f", "--input-pacing", "quiet", "true"}, "--input-pacing does nothing here", "--input-delay"},
+        {{"--capture-precision", "3", "true"}, "--capture-precision does nothing here", "--capture"},
+        {{"--end-at-output-limit", "true"}, "--end-at-output-limit does nothing here", "--stdout-bytes"},
         {{"--input-pacing", "slow", "true"}, "--input-pacing: 'slow' is not a pacing", "write fixed or quiet"},
         {{"--cwd"}, "--cwd: its value is missing", "--cwd VALUE"},
         {{"--env=", "true"}, "--env: its value is missing", "--env VALUE"},

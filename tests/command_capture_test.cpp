@@ -23,6 +23,7 @@
 
 #include "command_driver.hpp"
 #include "support.hpp"
+#include "watched_child.hpp"
 
 using namespace std::string_literals;
 using namespace command_driver;
@@ -229,6 +230,19 @@ TEST_CASE("limits strike while nobody reads the capture, and little piles up mea
         CHECK_FALSE(playback.error());
         CHECK((bytes == (by_input ? std::string(bytes.size(), '\0') : support::pattern(bytes.size()))));
     }
+}
+
+TEST_CASE("a capture is in its file soon, and not at the end alone") {
+    const support::TempDir directory;
+    const std::string path = directory.write("c", "");
+    support::Pipe stay;
+    Command command(
+        {.words = run_script_words({"--quiet", "--stdin", "-", "--capture", path}, "print hello then await-end 0"),
+         .in = stay.read_end.get()});
+    const bool there = support::eventually([&] { return support::read_file(path).find("hello") != std::string::npos; });
+    CHECK(there);
+    stay.write_end.reset();
+    CHECK(command.wait() == 0);
 }
 
 TEST_CASE("a capture whose reader is slow is whole") {

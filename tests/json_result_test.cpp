@@ -196,8 +196,8 @@ TEST_CASE("a result in which nothing is known has all keys") {
         R"("signal":null,"usage":null,"sources":{"engine":"io_uring","containment":"none","cpu":null,)"
         R"("cpu_complete":false,"mem":null,"proc":null,"kill":null,"sample_interval":null},)"
         R"("streams":{"stdin":{"bytes":0,"lines":0,"truncated":false,"unread":null},)"
-        R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0},)"
-        R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0}},)"
+        R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0,"cut_by":null},)"
+        R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0,"cut_by":null}},)"
         R"("limit_events":{"crossed_at":null,"signalled_at":null,"ended_at":null},)"
         R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null,"output_limit":null})");
 }
@@ -247,8 +247,8 @@ TEST_CASE("a result in which all is known is printed as promised") {
         R"("sources":{"engine":"io_uring","containment":"cgroup","cpu":"cpu.stat","cpu_complete":true,)"
         R"("mem":"sampled","proc":"cgroup.procs","kill":"cgroup.kill","sample_interval":0.01},)"
         R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
-        R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2},)"
-        R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3}},)"
+        R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2,"cut_by":null},)"
+        R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3,"cut_by":"bytes"}},)"
         R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null,"blocked_in":"reading stdin",)"
         R"("output_limit":{"stream":"stderr","limit":"bytes","offset":3}})");
 }

@@ -368,6 +368,20 @@ TEST_CASE("a full disk under a recorder of one's own is its error, and it goes o
     CHECK(complaint == "");
 }
 
+TEST_CASE("a capture whose spool failed tells so when its recorder is gone") {
+    const TempDir dir;
+    Capture capture(CaptureOptions{.max_size = 10, .spool_directory = dir.file("missing")});
+    CHECK_FALSE(capture.error());
+    {
+        auto recorder = capture.record();
+        for (int i = 0; i < 3; ++i) recorder.add(STDOUT, "more than fits into memory", std::chrono::nanoseconds(i));
+    }
+    REQUIRE(capture.error());
+    CHECK(capture.error()->stage == Stage::spool);
+    CHECK(capture.totals(STDOUT).total_bytes > capture.size(STDOUT));
+    CHECK_FALSE(Capture().error());
+}
+
 TEST_CASE("the limit of file sizes is an error, and does not kill the host by SIGXFSZ") {
     for (const rlim_t most : {rlim_t{0}, rlim_t{4096}, rlim_t{1'000'000}}) {
         CAPTURE(most);

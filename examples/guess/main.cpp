@@ -20,7 +20,8 @@ std::string verdict_of(const proctor::PairResult& result) {
     const proctor::RunResult& judge = result.first;
     const proctor::RunResult& solution = result.second;
     for (const proctor::RunResult* each : {&judge, &solution}) {
-        if (each->error) return "judge's failure: " + each->error->message;
+        // Of a program whose partner was not started the error says no more than that.
+        if (each->error && each->error->stage != proctor::Stage::cancelled) return "failure: " + each->error->message;
     }
     if (solution.reason) return std::string(verbose_reason(*solution.reason));
     if (result.ended_first == proctor::Side::second && !solution.passed()) return "run-time error";

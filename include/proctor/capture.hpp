@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include <proctor/error.hpp>
 #include <proctor/export.hpp>
 #include <proctor/units.hpp>
 
@@ -24,6 +26,10 @@ struct CaptureState;
 
 /// The three standard streams; the values are the descriptor numbers.
 enum Stream : unsigned char { STDIN = 0, STDOUT = 1, STDERR = 2 };
+
+/// "stdin", "stdout" or "stderr".
+PROCTOR_API std::string_view to_string(Stream stream) noexcept;
+PROCTOR_API std::ostream& operator<<(std::ostream& out, Stream stream);
 
 /// To what times of records are told where nothing else is asked for. Inside they are nanoseconds.
 inline constexpr std::chrono::nanoseconds TIMESTAMP_PRECISION = std::chrono::milliseconds(1);
@@ -108,6 +114,10 @@ public:
     /// All kept bytes of one stream. Empty if the job kept nothing. What cannot be read back from the temporary file is
     /// missing; a playback tells why. For more than fits into memory see CapturePlaybackBase::next(Stream).
     [[nodiscard]] std::string text(Stream stream) const;
+
+    /// Stage `spool`: from some record on nothing was kept, since the temporary file could not be made or written.
+    /// What a run recorded has it as the run's error, too.
+    [[nodiscard]] const std::optional<Error>& error() const noexcept;
 
     /// Records that a playback gives, marks of cuts included.
     [[nodiscard]] std::size_t record_count() const noexcept;

@@ -81,6 +81,7 @@ public:
     /// From its present position. Borrowed. What cannot be sought, such as a pipe, can be played once only: rewind()
     /// then makes an error. `name` is what messages call it.
     [[nodiscard]] static JSONCapturePlayback descriptor(int descriptor, const std::string& name);
+    /// From a copy of the text.
     [[nodiscard]] static JSONCapturePlayback text(std::string_view lines);
     ~JSONCapturePlayback() override;
 

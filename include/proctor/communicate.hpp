@@ -20,10 +20,13 @@ namespace proctor {
 ///     for (const proctor::CaptureRecord& record : dialogue) …
 ///     const proctor::RunResult& result = dialogue.result();
 ///
+/// A program that prompts is answered when its record is there: `dialogue.handle().write_input(…)`, with Input::live().
+/// Go by records then; lines() waits for the end of each line, and holds lines back that begin after an unfinished one.
+///
 /// The job is driven only by calls of next() and result(): between them it finds its pipes full, and its limits are
 /// kept late. A record's data is valid until the next one is asked for. What passed cannot be played again from here:
-/// rewind(), or skip_to() a time that has passed, gives an error (ESPIPE); play result().capture. Destroying it kills
-/// the job.
+/// rewind(), or skip_to() a time that has passed, gives an error (ESPIPE); play result().capture. error() is about that
+/// alone; why a job failed, result() tells. Destroying it kills the job.
 class PROCTOR_API Communication final : public CapturePlaybackBase {
 public:
     explicit Communication(Job job, const ReactorOptions& options = {});

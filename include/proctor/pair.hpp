@@ -29,7 +29,8 @@ PROCTOR_API std::ostream& operator<<(std::ostream& out, Side side);
 
 /// How a pair ended.
 struct PairResult {
-    /// As of single jobs. Their captures hold standard error; of what passed between them they hold the totals alone.
+    /// As of single jobs. Their captures hold standard error; of what passed between them they hold the totals alone,
+    /// and whether it was cut, `dialogue` tells.
     RunResult first{};
     RunResult second{};
     /// What they said to each other: stream 1 (STDOUT) is the first program's words, stream 2 (STDERR) the second's, in

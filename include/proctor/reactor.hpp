@@ -185,9 +185,9 @@ public:
     /// Two jobs, started together, whose programs talk to each other: the standard output of each is the other's
     /// standard input. When one ends or closes its output, the other's input is at its end; when one ends or closes its
     /// input, the other meets SIGPIPE or EPIPE at its next write. Their limits hold for each; those of stdout in
-    /// `capture` bound what is recorded of its words, and end what is passed on only with limit_ends_run. `input` and
-    /// `output` must be unset. They count as two of max_running. If one cannot be started, the other is cancelled, and
-    /// its error says so. Never fails, as submit.
+    /// `capture` bound what is recorded of its words, and end what is passed on only with limit_ends_run. `input`,
+    /// `output`, `input_delay` and `order` must be unset. They count as two of max_running. If one cannot be started,
+    /// the other is cancelled, and its error says so. Never fails, as submit.
     PairHandle submit_pair(Job first, Job second, PairHandlers handlers = {}, Wiring wiring = Wiring::recorded);
     /// With the handler of the end alone.
     template <std::invocable<PairResult&&> OnEnd>

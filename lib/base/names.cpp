@@ -31,6 +31,17 @@ std::string_view to_string(Stage stage) noexcept {
     return "unknown";
 }
 
+std::string_view to_string(Stream stream) noexcept {
+    switch (stream) {
+        case STDIN: return "stdin";
+        case STDOUT: return "stdout";
+        case STDERR: return "stderr";
+    }
+    return "unknown";
+}
+
+std::ostream& operator<<(std::ostream& out, Stream stream) { return out << to_string(stream); }
+
 std::string_view to_string(CaptureLimit limit) noexcept { return limit == CaptureLimit::bytes ? "bytes" : "lines"; }
 
 std::string_view to_string(Reason reason) noexcept {

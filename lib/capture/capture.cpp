@@ -44,6 +44,11 @@ std::string Capture::text(Stream stream) const {
     return text;
 }
 
+const std::optional<Error>& Capture::error() const noexcept {
+    static const std::optional<Error> none;
+    return state_ ? state_->store.error() : none;
+}
+
 std::size_t Capture::record_count() const noexcept { return state_ ? state_->store.count() : 0; }
 
 }  // namespace proctor

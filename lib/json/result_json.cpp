@@ -100,6 +100,12 @@ void write_output(JsonWriter& json, std::string_view name, const StreamTotals& t
     write_kept(json, totals);
     json.key("total_bytes").number(totals.total_bytes);
     json.key("total_lines").number(totals.total_lines);
+    json.key("cut_by");
+    if (totals.cut_by) {
+        json.text(to_string(*totals.cut_by));
+    } else {
+        json.null();
+    }
     json.end_object();
 }
 
@@ -128,7 +134,7 @@ void write_output_limit(JsonWriter& json, const std::optional<OutputLimit>& limi
         return json.null();
     }
     json.begin_object();
-    json.key("stream").text(limit->stream == STDOUT ? "stdout" : "stderr");
+    json.key("stream").text(to_string(limit->stream));
     json.key("limit").text(to_string(limit->limit));
     json.key("offset").number(limit->offset);
     json.end_object();

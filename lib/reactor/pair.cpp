@@ -261,7 +261,8 @@ void Pair::take_result(Side side, RunResult&& result) {
     spoil(both.second, both.first);
     recorder_.reset();
     both.dialogue = std::move(dialogue_);
-    both.ended_first = ended_first_.value_or(Side::tie);
+    const bool both_ran = both.first.usage && both.second.usage;
+    both.ended_first = both_ran ? ended_first_.value_or(Side::tie) : Side::tie;
     handlers_.on_end(std::move(both));
 }
 
