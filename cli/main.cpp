@@ -48,10 +48,12 @@ StandardStreams fill_standard_streams() {
 }
 
 // What the command inherited must not change what it does: with SIGCHLD ignored the kernel would keep the child's
-// status to itself, and SIGPIPE would end the command before it has told anything.
+// status to itself, and SIGPIPE, or SIGXFSZ at the limit of file sizes, would end the command before it has told
+// anything.
 void settle_signals() {
     std::signal(SIGCHLD, SIG_DFL);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
 }
 
 int print(const std::string& text) {

@@ -28,8 +28,10 @@ Result<int> open_for_writing(std::string_view option, const std::string& path) {
 }
 
 Error not_written(const std::string& name, int error_number) {
-    return {Stage::io, error_number, fmt::format("{} could not be written", name),
-            error_number == EPIPE ? "let its reader read to the end" : "free some space, or name another file"};
+    const char* const cure = error_number == EPIPE   ? "let its reader read to the end"
+                             : error_number == EFBIG ? "raise the limit of file sizes (ulimit -f), or name a pipe"
+                                                     : "free some space, or name another file";
+    return {Stage::io, error_number, fmt::format("{} could not be written", name), cure};
 }
 
 bool await_writable(int fd, int stop_descriptor) {

@@ -415,6 +415,19 @@ TEST_CASE("a file that cannot be read is an error with its cause") {
     CHECK(contains(folder.error()->message, directory.path()));
 }
 
+TEST_CASE("where times decrease, a time is skipped to from everywhere to the same record") {
+    auto playback =
+        proctor::JSONCapturePlayback::text("{\"@\":5,\"1\":\"a\"}\n{\"@\":1,\"1\":\"b\"}\n{\"@\":7,\"1\":\"c\"}\n");
+    for (int passed = 0; passed < 4; ++passed) {
+        playback.rewind();
+        for (int i = 0; i < passed; ++i) (void)playback.next();
+        playback.skip_to(std::chrono::seconds(3));
+        const auto record = playback.next();
+        REQUIRE(record);
+        CHECK(record->data == "a");
+    }
+}
+
 TEST_CASE("times that decrease are told as they stand") {
     JSONCapturePlayback playback = JSONCapturePlayback::text(
         "{\"@\":3,\"1\":\"c\"}\n{\"@\":1,\"1\":\"a\"}\n{\"@\":2,\"1\":\"b\"}\n{\"@\":4,\"1\":\"d\"}\n");

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -183,6 +184,21 @@ TEST_CASE("a full disk under the capture ends the run, with the cause") {
         CHECK(json.text("/error/stage") == "io");
         CHECK(json.number("/error/errno") == ENOSPC);
     }
+}
+
+TEST_CASE("the limit of file sizes under the capture ends the run, and the command tells of it") {
+    const support::TempDir directory;
+    const std::string path = directory.file("c");
+    const std::string result = directory.file("result");
+    const Finished done = finish(
+        run_script_words({"--quiet", "--capture", path, "--result", result}, "fill 1 300000 then pause"), {}, [] {
+            const rlimit small{1 << 16, 1 << 16};
+            setrlimit(RLIMIT_FSIZE, &small);
+        });
+    CHECK(done.status == 125);
+    CHECK(done.err.find("ulimit -f") != std::string::npos);
+    const Json json = Json::of_file(result);
+    CHECK(json.number("/error/errno") == EFBIG);
 }
 
 TEST_CASE("a capture is written also when the run ends badly") {

@@ -97,6 +97,16 @@ TEST_CASE("limits that make no sense are refused") {
         {"negative stdout bytes", [](Job& job) { job.capture.limits.max_stdout_bytes = -1; }},
         {"negative stderr lines", [](Job& job) { job.capture.limits.max_stderr_lines = -1; }},
         {"negative stderr bytes", [](Job& job) { job.capture.limits.max_stderr_bytes = -1; }},
+        {"a limit of output that is not recorded",
+         [](Job& job) {
+             job.capture.output = false;
+             job.capture.limits.max_stdout_bytes = 1;
+         }},
+        {"a limit of error output that is not recorded",
+         [](Job& job) {
+             job.capture.error_output = false;
+             job.capture.limits.max_stderr_lines = 1;
+         }},
         {"negative max_size", [](Job& job) { job.capture.max_size = -1; }},
         {"NUL in the spool directory", [](Job& job) { job.capture.spool_directory = std::string("/tmp\0x", 6); }},
         {"negative core size", [](Job& job) { job.resource_limits.core = -1; }},

@@ -4,6 +4,7 @@
 // first and why.
 #include "support.hpp"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -556,6 +557,33 @@ TEST_CASE("a pair is two of max_running and waits for both places, with those be
     REQUIRE(reactor.run());
     CHECK(passed == 6);
     CHECK(most == 3);
+}
+
+TEST_CASE("a pair for which descriptors are short waits until others have ended, as a job does") {
+    for (const rlim_t spare : {rlim_t{30}, rlim_t{36}, rlim_t{44}}) {
+        CAPTURE(spare);
+        CHECK(support::in_host([spare]() -> std::string {
+                  Reactor reactor = support::make_reactor();
+                  HOST_CHECK(reactor.fd() >= 0);
+                  rlimit limit{};
+                  HOST_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+                  limit.rlim_cur = support::open_descriptors().size() + spare;
+                  HOST_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+                  std::string complaint;
+                  for (int i = 0; i < 2; ++i) {
+                      reactor.submit(script("burn 20"), [&](RunResult&& result) {
+                          if (!result.passed()) complaint += support::describe(result);
+                      });
+                  }
+                  for (int i = 0; i < 5; ++i) {
+                      reactor.submit_pair(script("ask 10"), script("copy 0 1"), [&](PairResult&& result) {
+                          if (!result.passed()) complaint += describe(result);
+                      });
+                  }
+                  HOST_CHECK(reactor.run());
+                  return complaint;
+              }) == "");
+    }
 }
 
 TEST_CASE("cancelling the pair's handle cancels both, in every state") {

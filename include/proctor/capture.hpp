@@ -35,7 +35,8 @@ PROCTOR_API std::ostream& operator<<(std::ostream& out, Stream stream);
 inline constexpr std::chrono::nanoseconds TIMESTAMP_PRECISION = std::chrono::milliseconds(1);
 
 /// How much of each output stream is kept. A limit keeps exactly the first N bytes or lines, 0 keeps none, and a limit
-/// that is not set does not exist. Past it the child is still drained and its output counted.
+/// that is not set does not exist. Past it the child is still drained and its output counted. A job's limits of a
+/// stream that it does not record are refused.
 struct CaptureLimits {
     std::optional<std::int64_t> max_stdout_lines{};
     std::optional<Bytes> max_stdout_bytes{};

@@ -82,9 +82,10 @@ protected:
 
 private:
     [[nodiscard]] std::optional<CaptureRecord> take();
+    void note_passed(const CaptureRecord& record);
 
     std::optional<CaptureRecord> found_{};              // by skip_to(): the next one
-    std::optional<std::chrono::nanoseconds> behind_{};  // time of the one before the next
+    std::optional<std::chrono::nanoseconds> behind_{};  // the latest time of those before the next
     std::optional<Error> error_{};
 };
 

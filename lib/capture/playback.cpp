@@ -31,7 +31,7 @@ std::optional<CaptureRecord> CapturePlaybackBase::next() {
     }
     std::optional<CaptureRecord> record = take();
     if (record) {
-        behind_ = record->time;
+        note_passed(*record);
     }
     return record;
 }
@@ -47,6 +47,11 @@ std::optional<CaptureRecord> CapturePlaybackBase::next(Stream stream) {
 CaptureLines CapturePlaybackBase::lines(std::optional<Stream> stream) & { return CaptureLines(*this, stream); }
 
 std::optional<CaptureRecord> CapturePlaybackBase::take() { return found_ ? std::exchange(found_, {}) : read(); }
+
+// In a file of somebody else's times may decrease.
+void CapturePlaybackBase::note_passed(const CaptureRecord& record) {
+    behind_ = std::max(behind_.value_or(record.time), record.time);
+}
 
 void CapturePlaybackBase::rewind() {
     found_.reset();
@@ -64,7 +69,7 @@ void CapturePlaybackBase::skip_to(std::chrono::nanoseconds time) {
     }
     std::optional<CaptureRecord> record = take();
     while (record && record->time < time) {
-        behind_ = record->time;
+        note_passed(*record);
         record = take();
     }
     found_ = record;

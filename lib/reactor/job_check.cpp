@@ -155,6 +155,11 @@ Complaint check_capture(const CaptureOptions& options) {
             return complaint(EINVAL, "a capture limit is negative", "0 keeps nothing; leave it unset to keep all");
         }
     }
+    if ((!options.output && (limits.max_stdout_lines || limits.max_stdout_bytes)) ||
+        (!options.error_output && (limits.max_stderr_lines || limits.max_stderr_bytes))) {
+        return complaint(EINVAL, "a capture limit is set for a stream that is not recorded",
+                         "record the stream; with CaptureOptions::keep false nothing of it is stored");
+    }
     return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "reactor/pair.hpp"
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -68,7 +70,23 @@ void Pair::join(Run& first, Run& second) noexcept {
     second_ = &second;
 }
 
+// The second must not fail for want of descriptors when the first runs already; then both would rather have waited.
+bool Pair::has_descriptors_for_both() const {
+    constexpr std::size_t wanted = 24;  // those of two jobs, and what their launches take for a moment
+    std::array<UniqueFd, wanted> found;
+    for (UniqueFd& each : found) {
+        each.reset(::fcntl(core_.null_device().for_reading.get(), F_DUPFD_CLOEXEC, 0));
+        if (!each) {
+            return false;
+        }
+    }
+    return true;
+}
+
 unsigned Pair::launch(bool may_wait) {
+    if (may_wait && !has_descriptors_for_both()) {
+        return 0;
+    }
     zero_ = now();
     if (!recorded() && !connect_directly(may_wait)) {
         return 0;
@@ -183,10 +201,29 @@ void Pair::on_started(Run& run) noexcept {
 }
 
 void Pair::on_words_end(Run& speaker) noexcept {
-    Run* const listener = other(speaker);
-    if (listener != nullptr && may_be_told_of(speaker)) {
+    constexpr Nanoseconds moment = std::chrono::milliseconds(2);
+    if (speaker.exited_at_) {
+        tell_end_of_words(&speaker);
+    } else {
+        core_.engine().start(&speaker == first_ ? static_cast<Timer&>(first_silent_) : second_silent_, now() + moment);
+    }
+}
+
+void Pair::tell_end_of_words(Run* speaker) noexcept {
+    Run* const listener = speaker != nullptr ? other(*speaker) : nullptr;
+    if (listener != nullptr && may_be_told_of(*speaker)) {
         listener->input_.end_loan();
     }
+}
+
+void Pair::cancel_timers() noexcept {
+    core_.engine().cancel(first_silent_);
+    core_.engine().cancel(second_silent_);
+}
+
+void Pair::forsake() noexcept {
+    spool_.forsake();
+    cancel_timers();
 }
 
 void Pair::on_listener_deaf(Run& listener) noexcept {
@@ -244,6 +281,9 @@ void Pair::on_main_died(Run& run) noexcept {
 void Pair::leave(Run& run) noexcept {
     Run* const partner = other(run);
     (&run == first_ ? first_ : second_) = nullptr;
+    if (partner == nullptr) {
+        cancel_timers();
+    }
     if (partner != nullptr) {
         partner->input_.end_loan();
     }

@@ -14,6 +14,7 @@
 #include "base/failure.hpp"
 #include "base/unique_fd.hpp"
 #include "capture/spool_writer.hpp"
+#include "ring/engine.hpp"
 
 namespace proctor::detail {
 
@@ -30,7 +31,8 @@ class Run;
 ///
 /// A program that dies lets go of its pipes before its death can be seen, and its partner could act on that so quickly
 /// that it is seen dead first. So where the one that closed a pipe is on its way out, its partner is not let know
-/// before the death has been seen: of two recorded programs the one that only followed never counts as the first.
+/// before the death has been seen: of two recorded programs the one that only followed never counts as the first. And
+/// because many close their output themselves just before they end, an end of words is told a moment later.
 class Pair final : public std::enable_shared_from_this<Pair>, private SpoolOwner {
 public:
     Pair(ReactorCore& core, PairHandlers handlers, Wiring wiring);
@@ -65,7 +67,7 @@ public:
     [[nodiscard]] const std::optional<Error>& spool_error() const noexcept { return recorder_->error(); }
     /// Whether this run need not wait for the spool: all is written, or the other one still talks and will wait.
     [[nodiscard]] bool spooled(const Run& run) noexcept;
-    void forsake() noexcept { spool_.forsake(); }
+    void forsake() noexcept;
 
     /// It has made its result, and its place may get another job.
     void leave(Run& run) noexcept;
@@ -79,6 +81,11 @@ private:
     void tell(const CaptureRecord& record) const;
     void look_at_spool() noexcept;
     void on_spool_moved() noexcept override;
+    [[nodiscard]] bool has_descriptors_for_both() const;
+    void tell_end_of_words(Run* speaker) noexcept;
+    void on_first_silent(int /*result*/) noexcept { tell_end_of_words(first_); }
+    void on_second_silent(int /*result*/) noexcept { tell_end_of_words(second_); }
+    void cancel_timers() noexcept;
 
     ReactorCore& core_;
     PairHandlers handlers_;
@@ -92,6 +99,9 @@ private:
     std::array<bool, 2> records_{};   // whose words are recorded
     std::array<bool, 2> silenced_{};  // over a limit that ends the run: nothing more is passed on
     std::optional<Side> ended_first_{};
+    // When it has ended its words and not, so far, itself.
+    Bound<Timer, Pair, &Pair::on_first_silent> first_silent_{*this};
+    Bound<Timer, Pair, &Pair::on_second_silent> second_silent_{*this};
     std::array<UniqueFd, 4> ends_{};  // of the direct pipes, until both are launched
     std::optional<RunResult> first_result_{};
     std::optional<RunResult> second_result_{};
