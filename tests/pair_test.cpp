@@ -166,7 +166,7 @@ const Fault faults[] = {
     {"the solution loops",
      "ask 10",
      "answer-line then spin",
-     status(97),
+     either(97, -SIGPIPE),
      limit(Reason::cpu_limit),
      Side::second,
      {},
