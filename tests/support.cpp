@@ -146,6 +146,16 @@ std::string describe(const proctor::RunResult& result) {
     return out.str();
 }
 
+std::string describe(const proctor::PairResult& result) {
+    return "first: " + describe(result.first) + "\nsecond: " + describe(result.second) +
+           "\nended first: " + std::string(to_string(result.ended_first));
+}
+
+bool ended_before(const proctor::PairResult& result, proctor::Side side, proctor::Wiring wiring) {
+    const bool tie = wiring == proctor::Wiring::direct && result.ended_first == proctor::Side::tie;
+    return result.ended_first == side || tie;
+}
+
 std::string output_of(proctor::Job job) {
     const proctor::RunResult result = proctor::run(std::move(job));
     INFO(describe(result));

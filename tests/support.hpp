@@ -38,6 +38,11 @@ proctor::RunResult run_script(std::string_view words);
 
 /// All that a failed check should show about a result.
 std::string describe(const proctor::RunResult& result);
+std::string describe(const proctor::PairResult& result);
+
+/// Whether that side is told as the first. Of two that are wired directly the other may follow before the end can be
+/// seen: a tie. Never is it taken for the first.
+bool ended_before(const proctor::PairResult& result, proctor::Side side, proctor::Wiring wiring);
 
 /// Standard output of a run that has to pass.
 std::string output_of(proctor::Job job);
