@@ -5,12 +5,6 @@
 
 namespace proctor::detail {
 
-namespace {
-
-bool earlier(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
-
-}  // namespace
-
 void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
     processes_.clear();
     proc.for_each_process([&](pid_t pid) {
@@ -19,8 +13,8 @@ void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
             processes_.push_back({pid, *stat});
         }
     });
-    if (!std::is_sorted(processes_.begin(), processes_.end(), earlier)) {
-        std::sort(processes_.begin(), processes_.end(), earlier);
+    if (!std::is_sorted(processes_.begin(), processes_.end(), by_pid)) {
+        std::sort(processes_.begin(), processes_.end(), by_pid);
     }
     build(by_parent_, &ProcessStat::parent);
     build(by_session_, &ProcessStat::session);
@@ -30,7 +24,7 @@ void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
 }
 
 const Process* ProcessTable::find(pid_t pid) const noexcept {
-    const auto place = std::lower_bound(processes_.begin(), processes_.end(), Process{pid}, earlier);
+    const auto place = std::lower_bound(processes_.begin(), processes_.end(), Process{pid}, by_pid);
     return place != processes_.end() && place->pid == pid ? &*place : nullptr;
 }
 

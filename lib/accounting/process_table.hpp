@@ -19,6 +19,9 @@ struct Process {
     ProcessStat stat{};
 };
 
+/// The order of tables of processes.
+[[nodiscard]] inline bool by_pid(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
+
 /// Whether `child` can be a child of `parent`, by age. When a parent dies and its number is given to another process
 /// between two reads, that one looks like a parent that is younger than its child.
 [[nodiscard]] inline bool can_be_child(const ProcessStat& child, const ProcessStat& parent) noexcept {

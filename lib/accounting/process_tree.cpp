@@ -15,8 +15,6 @@ namespace proctor::detail {
 
 namespace {
 
-bool earlier(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
-
 // Now, in the unit of start times.
 std::uint64_t ticks_since_boot(long ticks_per_second) noexcept {
     timespec time{};
@@ -27,7 +25,7 @@ std::uint64_t ticks_since_boot(long ticks_per_second) noexcept {
 }
 
 const Process* find_in(std::span<const Process> sorted, pid_t pid) noexcept {
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), Process{pid}, earlier);
+    const auto place = std::lower_bound(sorted.begin(), sorted.end(), Process{pid}, by_pid);
     return place != sorted.end() && place->pid == pid ? &*place : nullptr;
 }
 
@@ -75,7 +73,7 @@ bool ProcessTree::scan(const ProcDirectory& proc) noexcept {
     for (std::size_t done = 0; done < members_.size(); ++done) {  // it grows meanwhile
         add_children(proc, members_[done], known, began);
     }
-    std::sort(members_.begin(), members_.end(), earlier);
+    std::sort(members_.begin(), members_.end(), by_pid);
     // A process whose parent dies during the walk may be listed by its next one too.
     const auto same = [](const Process& left, const Process& right) { return left.pid == right.pid; };
     members_.erase(std::unique(members_.begin(), members_.end(), same), members_.end());
@@ -168,7 +166,7 @@ void ProcessTree::scan(ProcessTable& table) noexcept {
     for (const Process* const process : found_) {
         members_.push_back(*process);
     }
-    std::sort(members_.begin(), members_.end(), earlier);
+    std::sort(members_.begin(), members_.end(), by_pid);
 }
 
 const Process* ProcessTree::find(pid_t pid) const noexcept { return find_in(members_, pid); }
