@@ -5,14 +5,15 @@
 #include <proctor/recorder.hpp>
 
 #include "capture/capture_state.hpp"
+#include "capture/count_newlines.hpp"
 
 namespace proctor {
+
+using detail::count_newlines;
 
 namespace {
 
 std::int64_t length(std::string_view text) { return static_cast<std::int64_t>(text.size()); }
-
-std::int64_t count_newlines(std::string_view text) { return std::count(text.begin(), text.end(), '\n'); }
 
 // The part of `text` that ends with its nth newline; there are that many.
 std::string_view first_lines(std::string_view text, std::int64_t count) {

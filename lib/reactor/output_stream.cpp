@@ -10,11 +10,12 @@
 
 namespace proctor::detail {
 
-void OutputStream::open(UniqueFd pipe, int forward_to, bool lingers) noexcept {
+void OutputStream::open(UniqueFd pipe, int forward_to, bool lingers, PipeGrowth* growth) noexcept {
     assert(state_ == State::ended && idle());
     pipe_ = std::move(pipe);
     forward_to_ = forward_to;
     lingers_ = lingers;
+    growing_.begin(growth);
     state_ = State::open;
     read_next();
 }
@@ -90,6 +91,9 @@ void OutputStream::on_read(int result) noexcept {
         return;
     }
     const std::string_view data(read_.data.data(), read_.data.size());
+    if (data.size() == Read::most) {
+        growing_.note_full(pipe_.get());
+    }
     if (budget_) {
         *budget_ -= std::min(*budget_, data.size());
     }
@@ -201,6 +205,7 @@ void OutputStream::end() noexcept {
     assert(idle());
     state_ = State::ended;
     pipe_.reset();
+    growing_.end();
     owner_.on_output_end(stream_);
 }
 

@@ -9,6 +9,7 @@
 #include <proctor/capture.hpp>
 
 #include "base/unique_fd.hpp"
+#include "reactor/pipe_growth.hpp"
 #include "ring/engine.hpp"
 
 namespace proctor::detail {
@@ -48,8 +49,8 @@ public:
         : engine_(engine), owner_(owner), stream_(stream) {}
 
     /// `forward_to` is -1 or borrowed. When nobody reads there any more the stream ends, or, if it lingers, reads
-    /// nothing before it is told to finish up.
-    void open(UniqueFd pipe, int forward_to, bool lingers = false) noexcept;
+    /// nothing before it is told to finish up. `growth`, if given, may make the pipe larger, and outlives it.
+    void open(UniqueFd pipe, int forward_to, bool lingers = false, PipeGrowth* growth = nullptr) noexcept;
     /// The run's other output, which is open too.
     void set_beside(OutputStream& other) noexcept { beside_ = &other; }
     /// May come before open(), and from inside on_output().
@@ -101,6 +102,7 @@ private:
     bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
     int forward_to_ = -1;
     UniqueFd pipe_{};
+    GrowingPipe growing_{};
     OutputStream* beside_ = nullptr;
     bool unproven_ = false;                // the other pipe has not been seen empty since the last record
     std::optional<std::size_t> budget_{};  // what may still be read, once finishing up

@@ -18,6 +18,7 @@
 #include "process/guard.hpp"
 #include "process/launcher.hpp"
 #include "reactor/monitor.hpp"
+#include "reactor/pipe_growth.hpp"
 #include "reactor/run.hpp"
 #include "reactor/stdio_setup.hpp"
 #include "ring/engine.hpp"
@@ -87,6 +88,7 @@ public:
     [[nodiscard]] Launcher& launcher() noexcept { return launcher_; }
     [[nodiscard]] const NullDevice& null_device() const noexcept { return null_; }
     [[nodiscard]] TreeTools& tools() noexcept { return tools_; }
+    [[nodiscard]] PipeGrowth& pipe_growth() noexcept { return pipe_growth_; }
     [[nodiscard]] Sampler& sampler() noexcept { return *sampler_; }
     /// Those that the host's thread may run on, as its children may.
     [[nodiscard]] unsigned processors() const noexcept { return processors_; }
@@ -125,6 +127,7 @@ private:
     std::unique_ptr<Engine> engine_{};
     Launcher launcher_;
     NullDevice null_{};
+    PipeGrowth pipe_growth_{};
     TreeTools tools_{};
     Guard guard_{};
     std::unique_ptr<Sampler> sampler_{};

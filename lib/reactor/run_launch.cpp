@@ -14,6 +14,8 @@ namespace proctor::detail {
 
 namespace {
 
+constexpr Bytes least_memory_for_growth = Bytes{64} << 20;
+
 int forward_target(const Output& output) noexcept {
     return output.sink() == Output::Sink::forward ? output.descriptor() : -1;
 }
@@ -157,11 +159,14 @@ void Run::open_outputs() {
         }
         return;
     }
+    // What a pipe holds is charged to the cgroup of who wrote it.
+    const bool has_room = job_.limits.memory.value_or(least_memory_for_growth) >= least_memory_for_growth;
+    PipeGrowth* const growth = has_room ? &core_.pipe_growth() : nullptr;
     if (outputs.output) {
-        output_.open(std::move(outputs.output), forward_target(job_.output));
+        output_.open(std::move(outputs.output), forward_target(job_.output), false, growth);
     }
     if (outputs.error_output) {
-        error_output_.open(std::move(outputs.error_output), forward_target(job_.error_output));
+        error_output_.open(std::move(outputs.error_output), forward_target(job_.error_output), false, growth);
     }
     if (both) {
         output_.set_beside(error_output_);

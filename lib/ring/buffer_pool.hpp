@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/failure.hpp"
+#include "ring/operation.hpp"
 
 namespace proctor::detail {
 
@@ -20,8 +21,8 @@ public:
     ~BufferPool();
 
     static constexpr unsigned group = 0;
-    static constexpr unsigned count = 64;                        // a power of two, as the kernel wants it
-    static constexpr std::size_t size = std::size_t{64} * 1024;  // what a pipe holds, so that one read empties it
+    static constexpr unsigned count = 64;  // a power of two, as the kernel wants it
+    static constexpr std::size_t size = Read::most;
 
     [[nodiscard]] Expected<void> create(io_uring& ring);
 

@@ -66,6 +66,9 @@ private:
 /// streams that are active, not those that are open. `data` is valid during complete() alone.
 class Read : public Operation {
 public:
+    /// What comes at once: as much as a pipe holds, unless it was made larger.
+    static constexpr std::size_t most = std::size_t{64} * 1024;
+
     int fd = -1;
     std::span<const char> data{};
 
