@@ -19,8 +19,8 @@ namespace compare {
 template <typename Library>
 class SpawnSlot {
 public:
-    SpawnSlot(typename Library::Loop& loop, const SpawnWork& work, std::size_t& to_start)
-        : work_(work), to_start_(to_start), child_(loop) {
+    SpawnSlot(typename Library::Loop& loop, const SpawnWork& work, const Stopwatch& watch, std::size_t& to_start)
+        : work_(work), watch_(watch), to_start_(to_start), child_(loop) {
         child_.on_output = [this](std::size_t stream, std::string_view bytes) { output_.at(stream).append(bytes); };
         child_.on_end = [this] {
             require(child_.passed() && output_[0] == work_.expected_output && output_[1].empty(), "wrong output");
@@ -29,7 +29,7 @@ public:
     }
 
     void start_next() {
-        if (to_start_ == 0) {
+        if (to_start_ == 0 || watch_.seconds() > spawning_limit) {
             return;
         }
         --to_start_;
@@ -39,6 +39,7 @@ public:
 
 private:
     const SpawnWork& work_;
+    const Stopwatch& watch_;
     std::size_t& to_start_;
     std::array<std::string, 2> output_{};
     typename Library::Child child_;
@@ -59,13 +60,16 @@ public:
         Loop loop;
         std::size_t to_start = work.jobs;
         std::vector<std::unique_ptr<SpawnSlot<Library>>> slots;
+        const double before = own_cpu_seconds();
         const Stopwatch watch;
         for (std::size_t index = 0; index < std::min(work.at_once, work.jobs); ++index) {
-            slots.push_back(std::make_unique<SpawnSlot<Library>>(loop, work, to_start));
+            slots.push_back(std::make_unique<SpawnSlot<Library>>(loop, work, watch, to_start));
             slots.back()->start_next();
         }
         loop.run();
-        return {{"jobs_per_s", static_cast<double>(work.jobs) / watch.seconds()}};
+        const double seconds = watch.seconds();
+        const auto ended = static_cast<double>(work.jobs - to_start);
+        return {{"jobs_per_s", ended / seconds}, {"own_cpu_s", (own_cpu_seconds() - before) / ended}};
     }
 
     Figures flood(const FloodWork& work) override {
@@ -142,8 +146,8 @@ public:
             child.start(work.argv);  // comes back when the child's execve has happened
             const Stopwatch running;
             timer.start(work.limit, [&, running] {
-                late.push_back(running.seconds() * 1e3 - static_cast<double>(work.limit.count()));
                 child.kill();
+                late.push_back(running.seconds() * 1e3 - static_cast<double>(work.limit.count()));
             });
         };
         child.on_end = [&] {
@@ -181,24 +185,21 @@ public:
         Children children;
         launch(loop, children, work.children, work.argv, pipe.reader.get());
         pipe.reader.reset();
+        for (const auto& child : children) {
+            child->on_end = [&child = *child] { require(child.passed(), "a child failed"); };
+        }
         Stopwatch ending;
+        double before = 0;
         Timer timer(loop);
         timer.start(settling_time, [&] {
+            before = own_cpu_seconds();
             ending = Stopwatch();
             pipe.writer.reset();
         });
-        double milliseconds = 0;
-        std::size_t ended = 0;
-        for (const auto& child : children) {
-            child->on_end = [&, &child = *child] {
-                require(child.passed(), "a child failed");
-                if (++ended == work.children) {
-                    milliseconds = ending.seconds() * 1e3;
-                }
-            };
-        }
         loop.run();
-        return {{"median_ms", milliseconds}};
+        const double milliseconds = ending.seconds() * 1e3;
+        const double own = own_cpu_seconds() - before;
+        return {{"median_ms", milliseconds}, {"own_cpu_s", own / static_cast<double>(work.children)}};
     }
 
 private:
@@ -212,7 +213,7 @@ private:
             } catch (const std::exception& failure) {
                 throw Unavailable(std::to_string(children.size() - 1) + " children, then " + failure.what());
             }
-            if (launching.seconds() > std::chrono::duration<double>(launching_limit).count()) {
+            if (launching.seconds() > launching_limit) {
                 throw Unavailable("launched only " + std::to_string(children.size()) + " children in a minute");
             }
         }

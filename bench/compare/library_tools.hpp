@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -20,8 +19,10 @@
 
 namespace compare {
 
-/// Who has not launched all sleeping children by then cannot hold so many.
-inline constexpr std::chrono::seconds launching_limit{60};
+/// Seconds. Who has not launched all sleeping children by then cannot hold so many.
+inline constexpr double launching_limit = 60;
+/// Seconds. After it no more jobs are started, and the figures are of those that were: forks of a large host take long.
+inline constexpr double spawning_limit = 5;
 inline constexpr std::size_t read_size = 65'536;
 
 /// A file descriptor with an owner.

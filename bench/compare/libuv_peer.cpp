@@ -195,7 +195,7 @@ void UvChild::start(const std::vector<std::string>& argv, Input input, int third
     process_.data = this;
     ++open_;  // also if it fails: the handle must be closed then, too
     require_uv(uv_spawn(loop_.get(), &process_, &options), "uv_spawn");
-    for (const std::size_t index : {1, 2}) {
+    for (const std::size_t index : {1U, 2U}) {
         require_uv(uv_read_start(stream(index), on_allocate, on_read), "uv_read_start");
     }
 }
