@@ -14,8 +14,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../machine.hpp"
 #include "driver.hpp"
-#include "machine.hpp"
 #include "measure.hpp"
 #include "report.hpp"
 #include "workloads.hpp"

@@ -12,7 +12,7 @@ Contender proctor_with(std::string name, Containment containment) {
     return {.name = std::move(name), .make = [=] { return make_proctor(containment); }};
 }
 
-#if !defined(COMPARE_HAVE_LIBUV) || !defined(COMPARE_HAVE_BOOST) || !defined(COMPARE_PYTHON_SCRIPT)
+#if !defined(COMPARE_HAVE_LIBUV) || !defined(COMPARE_HAVE_BOOST)
 std::unique_ptr<Peer> not_built() { throw Unavailable("its library was not there when this was built"); }
 #endif
 
@@ -39,13 +39,8 @@ const std::vector<Contender>& all_contenders() {
 #else
         {.name = "boost", .make = not_built},
 #endif
-#ifdef COMPARE_PYTHON_SCRIPT
         {.name = "asyncio", .make = make_asyncio},
         {.name = "python_psutil", .make = make_python_psutil},
-#else
-        {.name = "asyncio", .make = not_built},
-        {.name = "python_psutil", .make = not_built},
-#endif
         {.name = "floor", .make = make_floor},
     };
     return all;

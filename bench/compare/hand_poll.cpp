@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "hand_loop.hpp"
 #include "vfork_child.hpp"
@@ -104,13 +105,16 @@ public:
             }
             return;
         }
-        // From behind: what takes the place of one that is forgotten has been looked at, or is new.
-        for (std::size_t place = polled_.size(); place-- > 0 && ready > 0;) {
-            if (place < polled_.size() && polled_[place].revents != 0) {
+        for (std::size_t place = 0; place < polled_.size() && ready > 0;) {
+            HandSource* const source = sources_[place];
+            const short events = std::exchange(polled_[place].revents, short{0});
+            if (events != 0) {
                 --ready;
-                const short events = polled_[place].revents;
-                polled_[place].revents = 0;
-                handle(*sources_[place], events);
+                handle(*source, events);
+            }
+            // Where it was forgotten another one has taken its place.
+            if (place < sources_.size() && sources_[place] == source) {
+                ++place;
             }
         }
     }
