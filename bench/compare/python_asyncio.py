@@ -160,6 +160,6 @@ class Asyncio:
         start = time.monotonic()
         os.close(work.writer)
         await asyncio.gather(*ends)
-        figures = {"median_ms": 1e3 * (time.monotonic() - start)} | cost.figures(work.children)
+        figures = {"median_ms": 1e3 * (time.monotonic() - start)} | cost.per_child(work.children)
         require(all(child.returncode == 0 for child in children), "a child failed")
         return figures

@@ -216,4 +216,4 @@ class PythonPsutil:
         start = time.monotonic()
         os.close(work.writer)
         require(all([child.wait() == 0 for child in children]), "a child failed")
-        return {"median_ms": 1e3 * (time.monotonic() - start)} | cost.figures(work.children)
+        return {"median_ms": 1e3 * (time.monotonic() - start)} | cost.per_child(work.children)

@@ -46,8 +46,11 @@ class Cost:
     def __init__(self):
         self.cpu = own_cpu_seconds()
 
-    def figures(self, share=1):
-        return {"own_cpu_s": (own_cpu_seconds() - self.cpu) / share, "rss_kib": peak_rss_kib()}
+    def per_child(self, children):
+        return {"own_cpu_s": (own_cpu_seconds() - self.cpu) / children}
+
+    def figures(self, children=1):
+        return self.per_child(children) | {"rss_kib": peak_rss_kib()}
 
 
 class FloodSink:
