@@ -214,6 +214,8 @@ public:
     }
 
 private:
+    static constexpr double longest_wait = 10;  // seconds, for one child after another that has started
+
     // What is said to an echoing child, and how long its answers take.
     struct Dialogue {
         static constexpr std::string_view line = "question\n";
@@ -281,7 +283,8 @@ private:
         }
     }
 
-    // Returns when all of them run.
+    // Returns when all of them run. Jobs for which there is no descriptor wait for the end of others, which would be
+    // for ever here.
     template <typename OnEnd>
     static std::vector<JobHandle> start_many(Reactor& reactor, const Job& job, std::size_t count, OnEnd on_end) {
         std::vector<JobHandle> handles;
@@ -290,8 +293,12 @@ private:
             handles.push_back(reactor.submit(job, on_end));
         }
         for (const JobHandle& each : handles) {
+            const Stopwatch watch;
             while (each.state() == JobState::queued || each.state() == JobState::starting) {
                 require_passed(reactor.run_once(10ms));
+                if (watch.seconds() > longest_wait) {
+                    throw Unavailable("it needs more descriptors or processes than there may be");
+                }
             }
             require(each.state() == JobState::running, "a child ended by itself");
         }
