@@ -5,9 +5,11 @@
 #include "support.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <set>
 #include <string>
 #include <vector>
@@ -56,7 +58,52 @@ std::string close_in_host(unsigned closed) {
     return {};
 }
 
+// Children share its table until they have come to their place, as a copy of it would be dear.
+std::string hold_very_many() {
+    constexpr int held = 2500;
+    constexpr int jobs = 200;
+    rlimit limit{};
+    HOST_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_max < 2 * held) return "";
+    limit.rlim_cur = 2 * held;
+    HOST_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const std::set<int> before = support::open_descriptors();
+    {
+        proctor::Reactor reactor = support::make_reactor({.max_running = 64});
+        std::vector<Fd> many;
+        for (int i = 0; i < held; ++i) many.emplace_back(fcntl(0, F_DUPFD, 3));
+        HOST_CHECK(many.back().get() >= held);
+        int right = 0;
+        for (int i = 0; i < jobs; ++i) {
+            const bool missing = i % 5 == 1;
+            Job job = script(i % 5 == 2 ? "close 1 then pause" : "print-to 2 error then copy 0 1 then descriptors");
+            if (missing) job.argv = {"/no/such/program"};
+            if (i % 5 == 2) job.limits.time = std::chrono::milliseconds(50);
+            if (i % 5 == 3) job.descriptors = {{.from = many[1000].get(), .to = 3}};
+            const std::string expected = i % 5 == 3 ? "input 0 1 2 3 " : "input 0 1 2 ";
+            job.input = Input::text("input ");
+            reactor.submit(std::move(job), [&, i, expected](const RunResult& result) {
+                if (i % 5 == 1) {
+                    right += result.error && result.error->error_number == ENOENT ? 1 : 0;
+                } else if (i % 5 == 2) {
+                    right += result.reason == proctor::Reason::time_limit ? 1 : 0;
+                } else {
+                    right += result.capture.text(STDOUT) == expected && result.capture.text(STDERR) == "error" ? 1 : 0;
+                }
+            });
+        }
+        HOST_CHECK(reactor.run());
+        HOST_CHECK(right == jobs);
+    }
+    HOST_CHECK(support::open_descriptors() == before);
+    return {};
+}
+
 }  // namespace
+
+TEST_CASE("a host that holds thousands of descriptors starts children that have their own alone") {
+    CHECK(support::in_host(hold_very_many) == "");
+}
 
 TEST_CASE("a child has the three standard descriptors and no other, whatever the host has open") {
     std::vector<Fd> inheritable;

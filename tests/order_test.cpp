@@ -402,7 +402,7 @@ TEST_CASE("descriptors that a child sends along do not become the host's, and no
                             }});
         REQUIRE(reactor.run());
         CHECK(records == 400);
-        CHECK(most < before.size() + 40);
+        CHECK(most < before.size() + 100);  // and not 400
         for (int i = 0; i < 50; ++i) reactor.submit(exact("alternate 3"));
         Job missing = exact("x");
         missing.argv = {"/no/such/program"};

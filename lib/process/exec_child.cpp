@@ -9,6 +9,7 @@
 #include "process/launch_record.hpp"
 
 #include <asm/unistd.h>
+#include <linux/close_range.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
@@ -45,6 +46,16 @@ void require(LaunchRecord& record, ChildStep step, long status) {
 }
 
 long move_descriptor(int from, int to) { return raw::call(__NR_dup3, from, to, 0); }
+
+// The host's table is shared, and nothing may be closed or put into it. A copy is made of what is below the number
+// alone, where the host has put what is to be placed: so a launch does not get dearer with each descriptor that the
+// host holds.
+void leave_shared_table(LaunchRecord& record) {
+    if (record.unshare_from > 0) {
+        require(record, ChildStep::descriptors,
+                raw::call(__NR_close_range, record.unshare_from, ~0U, CLOSE_RANGE_UNSHARE));
+    }
+}
 
 // A source whose number is a target of another move would be overwritten before its turn (3 -> 4 and 4 -> 3), so such
 // sources are first copied above all targets. dup3 refuses equal numbers, and a copy is never equal.
@@ -187,6 +198,7 @@ bool any_candidate_exists(const LaunchRecord& record) {
 
 extern "C" void proctor_exec_child(LaunchRecord* shared) {
     LaunchRecord& record = *shared;
+    leave_shared_table(record);
     place_descriptors(record);
     if (record.new_session) {
         require(record, ChildStep::session, raw::call(__NR_setsid));

@@ -50,7 +50,8 @@ struct LaunchRecord {
     const char* directory = nullptr;
     DescriptorMove* moves = nullptr;  ///< targets all distinct; the child may replace a source by its copy
     unsigned move_count = 0;
-    int above_targets = 3;                           ///< no target is this number or larger
+    unsigned unshare_from = 0;  ///< not 0: it shares the host's table until it has let go of all from this number on
+    int above_targets = 3;      ///< no target is this number or larger
     const DescriptorRange* closed_ranges = nullptr;  ///< all numbers but the targets
     unsigned closed_range_count = 0;
     const RlimitSetting* rlimits = nullptr;

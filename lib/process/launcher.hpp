@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -104,6 +105,9 @@ struct Child {
 struct Birth {
     int cgroup = -1;       ///< a cgroup's directory; -1: the host's own
     bool suspend = false;  ///< the host's thread waits until the child has left its memory (CLONE_VFORK)
+    /// Whether the child's descriptors may stay open here until the slot is released. So not where somebody may wait
+    /// for their end meanwhile.
+    bool may_keep_descriptors = false;
 };
 
 /// A job's keeper that has been cloned.
@@ -120,6 +124,10 @@ struct KeptChild {
 class Launcher {
 public:
     explicit Launcher(bool always_suspend) noexcept;
+
+    /// For a host that will have very many descriptors: keeps some low numbers, with which a launch does not get dearer
+    /// by each of those. To be called early, while there are low ones. Without them all works too.
+    void keep_low_numbers();
 
     /// A slot that is free; slots are made as they are needed and kept.
     [[nodiscard]] Expected<LaunchSlot*> acquire();
@@ -144,6 +152,18 @@ public:
 private:
     [[nodiscard]] Expected<Child> clone(LaunchSlot& slot, const Birth& birth, bool changes_user);
 
+    /// Low numbers of descriptors that a child may be given from while it shares our table; see lend().
+    struct LowNumbers {
+        static constexpr std::size_t most = 3;  // what a child gets as a rule: its standard streams
+        std::array<UniqueFd, most> numbers{};
+        const LaunchSlot* borrower = nullptr;
+    };
+    [[nodiscard]] LowNumbers* find_low_numbers(int highest) noexcept;
+    static void await_departure(const LaunchSlot& slot) noexcept;
+    [[nodiscard]] bool lend(LaunchSlot& slot) noexcept;
+    void take_back(LowNumbers& low) noexcept;
+    void take_back_from(const LaunchSlot& slot) noexcept;
+
     bool always_suspend_;
     std::vector<char> plan_{};
     std::uint64_t open_files_soft_ = 0;  // RLIMIT_NOFILE as it was when the reactor was made: what children get
@@ -152,6 +172,10 @@ private:
     std::vector<LaunchSlot*> free_{};
     std::vector<LaunchSlot*> leaving_{};  // released but still occupied
     std::vector<LaunchSlot*> still_leaving_{};
+    UniqueFd placeholder_{};  // keeps the numbers that are not lent
+    std::vector<LowNumbers> low_{};
+    std::size_t next_low_ = 0;
+    unsigned above_low_ = 0;
 };
 
 }  // namespace proctor::detail

@@ -26,6 +26,8 @@ namespace {
 constexpr unsigned requests_per_run = 9;
 
 constexpr unsigned most_running = 16'000;
+// With so many the host's descriptors are many.
+constexpr unsigned many_running = 32;
 
 std::uint64_t make_id(std::uint32_t index, std::uint32_t generation) noexcept {
     return std::uint64_t{generation} << 32 | index;
@@ -86,6 +88,9 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
         return tl::unexpected<Error>(std::move(null.error()));
     }
     auto core = std::shared_ptr<ReactorCore>(new ReactorCore(options, kernel));
+    if (options.max_running >= many_running) {
+        core->launcher_.keep_low_numbers();
+    }
     core->engine_ = std::move(*engine);
     core->null_ = std::move(*null);
     core->sampler_ = std::make_unique<Sampler>(*core->engine_);

@@ -64,8 +64,10 @@ Expected<void> Run::start_child() {
 Expected<void> Run::launch_direct(StdioSetup& setup) {
     // The killer of a group that is out of memory takes all that share the victim's memory, hence the suspending: it
     // spares a parent that waits in vfork.
-    auto child =
-        core_.launcher().launch(job_, *slot_, std::move(setup.moves), {tree_.birthplace(), tree_.memory_by_kernel()});
+    // Of live input it is told at once that the child reads no more, and of a pair's words that they have ended.
+    const bool may_keep = setup.only_ours && !pair_ && job_.input.source() != Input::Source::live;
+    auto child = core_.launcher().launch(job_, *slot_, std::move(setup.moves),
+                                         {tree_.birthplace(), tree_.memory_by_kernel(), may_keep});
     if (!child) {
         return tl::unexpected<Error>(std::move(child.error()));
     }

@@ -107,6 +107,7 @@ public:
             .map([&] {
                 for (const PassedDescriptor& passed : job_.descriptors) {
                     setup_.moves.push_back({passed.from, passed.to});
+                    setup_.only_ours = false;
                 }
                 return std::move(setup_);
             });
@@ -130,7 +131,10 @@ private:
     Expected<void> connect_input() {
         switch (job_.input.source()) {
             case Input::Source::empty: give(null_.for_reading.get(), STDIN); return {};
-            case Input::Source::inherit: give(job_.input.descriptor(), STDIN); return {};
+            case Input::Source::inherit:
+                give(job_.input.descriptor(), STDIN);
+                setup_.only_ours = false;
+                return {};
             case Input::Source::file: {
                 auto file = open_input(job_.input.value());
                 if (!file) {
@@ -157,7 +161,10 @@ private:
     Expected<void> connect_output(const Output& output, Stream stream, UniqueFd& host_end) {
         switch (output.sink()) {
             case Output::Sink::null: give(null_.for_writing.get(), stream); return {};
-            case Output::Sink::inherit: give(output.descriptor(), stream); return {};
+            case Output::Sink::inherit:
+                give(output.descriptor(), stream);
+                setup_.only_ours = false;
+                return {};
             case Output::Sink::with_output: give(setup_.moves[STDOUT].from, stream); return {};
             case Output::Sink::file: {
                 auto file = open_file(output.path(), O_WRONLY | O_CREAT | O_TRUNC, "write");

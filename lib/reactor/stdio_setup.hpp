@@ -32,6 +32,8 @@ struct Pipe {
 struct StdioSetup {
     std::vector<DescriptorMove> moves{};
     std::vector<UniqueFd> childs{};  ///< the child's ends, to be closed once it is cloned
+    /// Whether the child gets none but those and /dev/null: nobody else waits for their end.
+    bool only_ours = true;
 
     UniqueFd input{};       ///< the writing end of stdin, if it is a pipe
     UniqueFd input_file{};  ///< the file that feeds it, if it is one
