@@ -60,10 +60,7 @@ void FrameStore::append(const CaptureRecord& record) {
     ++count_;
     const std::size_t size = header.view().size() + record.data.size();
     if (!spooling_ && size <= max_size_ - memory_.size()) {
-        if (const std::size_t needed = memory_.size() + size; needed > memory_.capacity()) {
-            memory_.reserve(std::min(std::max(needed, 2 * memory_.capacity()), max_size_));
-        }
-        put(memory_, header.view(), record.data);
+        memory_.append(header.view(), record.data, max_size_);
         return;
     }
     if (writes_itself_ && waiting_.size() >= piece_size) {

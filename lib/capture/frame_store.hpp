@@ -13,6 +13,7 @@
 
 #include "base/failure.hpp"
 #include "base/unique_fd.hpp"
+#include "capture/growing_bytes.hpp"
 
 namespace proctor::detail {
 
@@ -45,7 +46,7 @@ public:
     // For playing back.
 
     /// Whole frames. Invalid after the next append.
-    [[nodiscard]] std::string_view memory() const noexcept { return memory_; }
+    [[nodiscard]] std::string_view memory() const noexcept { return memory_.view(); }
     /// Bytes behind those.
     [[nodiscard]] std::uint64_t spool_size() const noexcept { return in_file_ + to_write().size() + waiting_.size(); }
     /// Fills `bytes` from that place of the spool on, where there is as much.
@@ -73,7 +74,7 @@ private:
 
     std::size_t max_size_;
     std::string directory_;
-    std::string memory_{};
+    GrowingBytes memory_{};
     UniqueFd file_{};
     std::uint64_t in_file_ = 0;
     std::string writing_{};

@@ -86,7 +86,7 @@ Expected<void> Cgroup::limit_memory(Bytes most) {
 Expected<void> Cgroup::limit_tasks(std::uint64_t most) { return limit("pids.max", most, controllers_->pids, "pids"); }
 
 Expected<void> Cgroup::open_for_watching() {
-    for (const File each : {File::events, File::cpu, File::processes}) {
+    for (const File each : watched) {
         if (file(each) < 0) {
             return tl::unexpected<Error>(explain_failure(errno, path()));
         }
@@ -213,8 +213,8 @@ int Cgroup::begin(bool fresh) noexcept {
         return 0;
     }
     const std::optional<GroupCpu> before = read_cpu();
-    if (!before || populated() != false) {
-        return errno != 0 ? errno : EBUSY;
+    if (!before) {
+        return errno != 0 ? errno : ENODEV;
     }
     baseline_ = *before;
     return 0;
@@ -230,8 +230,12 @@ bool Cgroup::is_clean() noexcept {
 }
 
 void Cgroup::close_most() noexcept {
+    const auto is_for_all = [](std::size_t index) {
+        return std::any_of(watched.begin(), watched.end(),
+                           [&](File file) { return index == static_cast<std::size_t>(file); });
+    };
     for (std::size_t i = 0; i < file_count; ++i) {
-        if (i != static_cast<std::size_t>(File::events) && i != static_cast<std::size_t>(File::cpu)) {
+        if (!is_for_all(i)) {
             files_[i].reset();
         }
     }

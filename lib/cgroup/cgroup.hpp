@@ -116,6 +116,8 @@ private:
         pids_peak,
     };
     static constexpr std::size_t file_count = 10;
+    /// Those that are read of every job. They stay open for the next one.
+    static constexpr std::array watched{File::events, File::cpu, File::processes};
     static const char* name_of(File file) noexcept;
 
     // --- For the pool

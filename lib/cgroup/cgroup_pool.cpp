@@ -20,12 +20,15 @@ namespace {
 constexpr unsigned made_at_once = 4;
 constexpr unsigned removed_at_once = 8;
 
-// Each is a directory and two files, open.
+// Each is a directory and three files, open.
 constexpr std::size_t idle_max = 64;
 
 // Processes that do not die are stuck in the kernel. Another reactor will try again.
 constexpr unsigned left_over_tries = 20;
 constexpr int death_wait_ms = 1000;
+
+// How long a reading of the reactor's own group serves: jobs that are looked at in one turn share it.
+constexpr Nanoseconds longest_reading = std::chrono::microseconds(200);
 
 Cgroup* take_last(std::vector<Cgroup*>& list) noexcept {
     Cgroup* const last = list.back();
@@ -201,6 +204,23 @@ bool CgroupPool::sweep_some() noexcept {
     return removal == Removal::done;
 }
 
+Instant CgroupPool::last_activity(Instant time) noexcept {
+    if (usage_ && time - usage_read_at_ < longest_reading) {
+        return active_at_;
+    }
+    if (!own_cpu_ && own_.directory) {
+        own_cpu_.reset(::openat(own_.directory.get(), "cpu.stat", O_RDONLY | O_CLOEXEC));
+    }
+    SmallText<512> text;
+    const auto usage = find_value(text.read(own_cpu_.get()), "usage_usec");
+    if (!usage || usage != usage_) {
+        active_at_ = time;
+    }
+    usage_ = usage;
+    usage_read_at_ = time;
+    return active_at_;
+}
+
 void CgroupPool::await_death() const noexcept {
     const UniqueFd events(::openat(own_.directory.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
     SmallText<128> text;
@@ -224,6 +244,7 @@ void CgroupPool::shut_down() noexcept {
         list->clear();
     }
     left_overs_.clear();
+    own_cpu_.reset();
     if (ours) {
         static_cast<void>(kill_members(own_.directory.get()));
         await_death();

@@ -59,6 +59,10 @@ public:
     /// How to get memory and pids; empty if they are there.
     [[nodiscard]] const std::string& cure() const noexcept { return place_.cure; }
 
+    /// No job's group has used processor time after this moment, as far as the kernel has accounted it by now. One
+    /// reading for all jobs of a tick; always now where it cannot be had.
+    [[nodiscard]] Instant last_activity(Instant time) noexcept;
+
 private:
     struct LeftOver {
         std::string name{};
@@ -98,6 +102,11 @@ private:
     std::size_t taken_most_ = 0;
     std::size_t next_spent_ = 0;  ///< where removing goes on, so that a busy one does not hold up others
     bool making_failed_ = false;
+
+    UniqueFd own_cpu_{};
+    std::optional<std::uint64_t> usage_{};  ///< as it was read last
+    Instant usage_read_at_{};
+    Instant active_at_{};
 };
 
 }  // namespace proctor::detail

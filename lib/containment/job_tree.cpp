@@ -164,7 +164,7 @@ void JobTree::clear() noexcept {
     }
     group_ = nullptr;
     kind_ = Kind::none;
-    memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = false;
+    memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = empty_ = false;
     child_ = nullptr;
     keeper_ = {};
     control_.close();
@@ -271,6 +271,10 @@ Nanoseconds JobTree::cpu() noexcept {
     }
     cpu_seen_ = used;
     return used;
+}
+
+bool JobTree::idle_since(Instant time) noexcept {
+    return kind_ == Kind::cgroup && !adopted_ && tools_.groups->last_activity(now()) < time;
 }
 
 // Into the tools' list.
@@ -446,7 +450,15 @@ void JobTree::kill_seen() noexcept {
     }
 }
 
-std::optional<bool> JobTree::populated() noexcept { return kind_ == Kind::cgroup ? group_->populated() : std::nullopt; }
+// Nobody comes back into a group that was seen empty.
+std::optional<bool> JobTree::populated() noexcept {
+    if (kind_ != Kind::cgroup) {
+        return std::nullopt;
+    }
+    const std::optional<bool> populated = empty_ ? false : group_->populated();
+    empty_ = populated == false;
+    return populated;
+}
 
 void JobTree::look_before_reaping() noexcept {
     if (kind_ == Kind::tree && looked_) {

@@ -77,6 +77,9 @@ public:
 
     /// Processor time up to now. Never goes back.
     [[nodiscard]] Nanoseconds cpu() noexcept;
+    /// Whether it has used none since then, which is asked for all jobs of a reactor together; false if that is not
+    /// known.
+    [[nodiscard]] bool idle_since(Instant time) noexcept;
     /// The same with what its running threads have used since the last tick. A look of its own at every thread.
     [[nodiscard]] Nanoseconds cpu_to_the_moment() noexcept;
     /// Threads that are alive, as far as the last look knows.
@@ -145,6 +148,7 @@ private:
     int most_processes_ = 0;
     int tasks_ = 1;
     bool looked_ = false;
+    bool empty_ = false;  // of a group: nobody was in it any more
 };
 
 }  // namespace proctor::detail

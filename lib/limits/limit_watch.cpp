@@ -29,6 +29,7 @@ void LimitWatch::start(const WatchPlan& plan) {
     cpu_seen_ = {};
     cpu_pause_ = shortest_cpu_wait;
     look_cpu_ = Nanoseconds(-1);
+    cpu_read_at_ = {};
     looks_ = 0;
     if (plan_.limits.cpu_time) {
         engine_.start(cpu_timer_, started_ + std::max(*plan_.limits.cpu_time / plan_.processors, shortest_cpu_wait));
@@ -94,12 +95,17 @@ void LimitWatch::on_look(int /*result*/) noexcept {
     if (!owner_.began()) {
         return look_again(shortest_look);  // it has the host's memory still
     }
+    const auto unchanged = [&] { look_again(std::min(look_wish_ * 2, longest_look)); };
+    if (look_cpu_ >= Nanoseconds::zero() && tree_.idle_since(cpu_read_at_)) {
+        return unchanged();
+    }
     const Nanoseconds before = own_processor_time();
     const Instant time = now();
     const Nanoseconds used = tree_.cpu();
+    cpu_read_at_ = time;
     if (used == look_cpu_) {
         sampler_.charge(own_processor_time() - before);
-        return look_again(std::min(look_wish_ * 2, longest_look));
+        return unchanged();
     }
     const TreeLook look = tree_.look();
     // Who has done nothing since is as he was, unless that is not known yet.

@@ -86,6 +86,7 @@ private:
     Instant started_{};
     Instant last_look_{};
     Nanoseconds look_cpu_{-1};
+    Instant cpu_read_at_{};  // when that was read
     Nanoseconds look_wish_{};
     int looks_ = 0;
 

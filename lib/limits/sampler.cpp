@@ -11,8 +11,9 @@ namespace proctor::detail {
 
 namespace {
 
-// Looks that are due within this time of each other share one tick.
-constexpr Nanoseconds slack = std::chrono::microseconds(500);
+// Looks that are due within this time of each other share one tick, those that have time within an eighth of it.
+constexpr Nanoseconds least_slack = std::chrono::microseconds(500);
+constexpr int slack_share = 8;
 
 // How long the cost is summed up before the intervals are changed.
 constexpr Nanoseconds accounting_period = std::chrono::milliseconds(100);
@@ -42,6 +43,7 @@ void Sampler::start(Timer& look, Nanoseconds wish) {
     balance(time);
     const Nanoseconds interval = wish * stretch_;
     const Nanoseconds due = time.since_boot + interval;
+    const Nanoseconds slack = std::max(interval / slack_share / least_slack * least_slack, least_slack);
     looks_.start(look, Instant{(due + slack - Nanoseconds(1)) / slack * slack});
     aim();
 }
