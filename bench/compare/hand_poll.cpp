@@ -21,7 +21,7 @@ namespace {
 
 using Kind = HandSource::Kind;
 
-void require(int error_number, const char* what) {
+void require_success(int error_number, const char* what) {
     if (error_number != 0) {
         errno = error_number;
         throw_errno(what);
@@ -30,13 +30,13 @@ void require(int error_number, const char* what) {
 
 class FileActions {
 public:
-    FileActions() { require(::posix_spawn_file_actions_init(&actions_), "posix_spawn_file_actions_init"); }
+    FileActions() { require_success(::posix_spawn_file_actions_init(&actions_), "posix_spawn_file_actions_init"); }
     FileActions(const FileActions&) = delete;
     FileActions& operator=(const FileActions&) = delete;
     ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
 
     void duplicate(int from, int to) {
-        require(::posix_spawn_file_actions_adddup2(&actions_, from, to), "posix_spawn_file_actions_adddup2");
+        require_success(::posix_spawn_file_actions_adddup2(&actions_, from, to), "posix_spawn_file_actions_adddup2");
     }
     [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
 
@@ -61,7 +61,7 @@ public:
             actions.duplicate(pipes.childs[to], static_cast<int>(to));
         }
         const std::vector<char*> arguments = pointers_to(*how.argv);
-        require(::posix_spawn(&child.pid, arguments[0], actions.get(), nullptr, arguments.data(), ::environ),
+        require_success(::posix_spawn(&child.pid, arguments[0], actions.get(), nullptr, arguments.data(), ::environ),
                 "posix_spawn");
         child.source(Kind::input).fd = pipes.own[STDIN_FILENO];
         add(child.source(Kind::output), pipes.own[STDOUT_FILENO], POLLIN);

@@ -30,12 +30,6 @@ pid_t id_with_memory(const ProcDirectory& proc, const Process& process) noexcept
     return found;
 }
 
-const Process* find_in(std::span<const Process> sorted, pid_t pid) noexcept {
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), pid,
-                                        [](const Process& process, pid_t wanted) { return process.pid < wanted; });
-    return place != sorted.end() && place->pid == pid ? &*place : nullptr;
-}
-
 bool share(const ProcDirectory& proc, pid_t child, pid_t parent) noexcept {
     const auto same = same_address_space(child, parent);
     return same ? *same : looks_like_vfork(proc, child, parent);
@@ -100,7 +94,7 @@ void find_address_spaces(const ProcDirectory& proc, std::span<const Process> pro
         }
         const pid_t id = id_with_memory(proc, process);
         if (process.stat.never_executed()) {
-            const Process* const parent = find_in(processes, process.stat.parent);
+            const Process* const parent = find_process(processes, process.stat.parent);
             const bool shares = parent != nullptr ? share(proc, id, id_with_memory(proc, *parent)) : strays.take(id);
             if (shares) {
                 continue;

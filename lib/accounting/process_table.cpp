@@ -5,6 +5,11 @@
 
 namespace proctor::detail {
 
+const Process* find_process(std::span<const Process> sorted, pid_t pid) noexcept {
+    const auto place = std::lower_bound(sorted.begin(), sorted.end(), Process{pid}, by_pid);
+    return place != sorted.end() && place->pid == pid ? &*place : nullptr;
+}
+
 void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
     processes_.clear();
     proc.for_each_process([&](pid_t pid) {
@@ -23,10 +28,7 @@ void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
     question_ = 0;
 }
 
-const Process* ProcessTable::find(pid_t pid) const noexcept {
-    const auto place = std::lower_bound(processes_.begin(), processes_.end(), Process{pid}, by_pid);
-    return place != processes_.end() && place->pid == pid ? &*place : nullptr;
-}
+const Process* ProcessTable::find(pid_t pid) const noexcept { return find_process(processes_, pid); }
 
 void ProcessTable::begin(std::vector<const Process*>& found) noexcept {
     found.clear();

@@ -22,6 +22,9 @@ struct Process {
 /// The order of tables of processes.
 [[nodiscard]] inline bool by_pid(const Process& left, const Process& right) noexcept { return left.pid < right.pid; }
 
+/// In a table in that order; null if it is not there.
+[[nodiscard]] const Process* find_process(std::span<const Process> sorted, pid_t pid) noexcept;
+
 /// Whether `child` can be a child of `parent`, by age. When a parent dies and its number is given to another process
 /// between two reads, that one looks like a parent that is younger than its child.
 [[nodiscard]] inline bool can_be_child(const ProcessStat& child, const ProcessStat& parent) noexcept {

@@ -24,11 +24,6 @@ std::uint64_t ticks_since_boot(long ticks_per_second) noexcept {
            static_cast<std::uint64_t>(time.tv_nsec) / (1'000'000'000U / per_second);
 }
 
-const Process* find_in(std::span<const Process> sorted, pid_t pid) noexcept {
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), Process{pid}, by_pid);
-    return place != sorted.end() && place->pid == pid ? &*place : nullptr;
-}
-
 // Calls back with each number of a list of children. The list has no greatest length, and a read may end in a number.
 template <typename Visitor>
 void for_each_listed(int fd, Visitor visit) noexcept {
@@ -128,7 +123,7 @@ void ProcessTree::add_children_of_thread(const ProcDirectory& proc, const Proces
 
 void ProcessTree::add_child(const ProcDirectory& proc, const Process& parent, pid_t pid, std::size_t known,
                             std::uint64_t began) noexcept {
-    if (find_in({members_.data(), known}, pid) != nullptr) {
+    if (find_process({members_.data(), known}, pid) != nullptr) {
         return;
     }
     const auto stat = read_process_stat(proc, pid);
@@ -169,7 +164,7 @@ void ProcessTree::scan(ProcessTable& table) noexcept {
     std::sort(members_.begin(), members_.end(), by_pid);
 }
 
-const Process* ProcessTree::find(pid_t pid) const noexcept { return find_in(members_, pid); }
+const Process* ProcessTree::find(pid_t pid) const noexcept { return find_process(members_, pid); }
 
 int ProcessTree::process_count() const noexcept {
     const auto lives = [](const Process& member) { return !member.stat.dead(); };

@@ -21,7 +21,7 @@ namespace {
 // full.
 constexpr std::size_t usual_buffer = FrameStore::piece_size + (std::size_t{128} << 10);
 
-std::string cure_for(int error_number, const std::string& directory) {
+std::string cure_for_writing(int error_number, const std::string& directory) {
     switch (error_number) {
         case ENOSPC:
         case EDQUOT:
@@ -142,7 +142,7 @@ void FrameStore::note_error(int error_number) {
     if (!error_) {
         error_ = Error{Stage::spool, error_number,
                        "the temporary file of a large capture in " + directory_ + " cannot be written",
-                       cure_for(error_number, directory_)};
+                       cure_for_writing(error_number, directory_)};
     }
 }
 

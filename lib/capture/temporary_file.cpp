@@ -12,7 +12,7 @@ namespace proctor::detail {
 
 namespace {
 
-std::string cure_for(int error_number, const std::string& directory) {
+std::string cure_for_opening(int error_number, const std::string& directory) {
     switch (error_number) {
         case EMFILE:
         case ENFILE: return "run fewer jobs at once, or raise the limit of open files (ulimit -n)";
@@ -55,7 +55,7 @@ Expected<UniqueFd> open_temporary_file(const std::string& directory) {
         const int error_number = errno;
         return failure(Stage::spool, error_number,
                        "a capture grew beyond max_size, and no temporary file can be made in " + directory,
-                       cure_for(error_number, directory));
+                       cure_for_opening(error_number, directory));
     }
     return file;
 }

@@ -39,9 +39,9 @@ void JobTree::conclude(const ExitStatus& status, Bytes host_peak, Usage& usage, 
     usage.involuntary_switches = status.usage.ru_nivcsw;
     usage.minor_faults = status.usage.ru_minflt;
     usage.major_faults = status.usage.ru_majflt;
-    constexpr Bytes block = 512;  // getrusage(2) counts in these, whatever the file system's
-    usage.read_bytes = status.usage.ru_inblock * block;
-    usage.written_bytes = status.usage.ru_oublock * block;
+    constexpr Bytes block_size = 512;  // getrusage(2) counts in these, whatever the file system's
+    usage.read_bytes = status.usage.ru_inblock * block_size;
+    usage.written_bytes = status.usage.ru_oublock * block_size;
 }
 
 void JobTree::conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sources) noexcept {

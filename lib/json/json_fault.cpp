@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "json/digit.hpp"
 #include "json/json_writer.hpp"
 
 namespace proctor::detail {
@@ -10,9 +11,8 @@ namespace proctor::detail {
 namespace {
 
 constexpr bool blank(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
-constexpr bool digit(char byte) { return byte >= '0' && byte <= '9'; }
 constexpr bool hex_digit(char byte) {
-    return digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
+    return is_digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
 }
 
 // As deep as simdjson goes.
@@ -156,7 +156,7 @@ private:
                 return stop("an escape has four hexadecimal digits");
             }
             const char byte = text_[place_];
-            code = code << 4 | static_cast<std::uint32_t>(digit(byte) ? byte - '0' : (byte | 0x20) - 'a' + 10);
+            code = code << 4 | static_cast<std::uint32_t>(is_digit(byte) ? byte - '0' : (byte | 0x20) - 'a' + 10);
         }
         return true;
     }
@@ -181,7 +181,7 @@ private:
 
     bool digits() {
         const std::size_t begin = place_;
-        while (!at_end() && digit(text_[place_])) {
+        while (!at_end() && is_digit(text_[place_])) {
             ++place_;
         }
         return place_ > begin || stop("this is not JSON");

@@ -6,11 +6,11 @@
 #include <limits>
 #include <optional>
 
+#include "json/digit.hpp"
+
 namespace proctor::detail {
 
 namespace {
-
-constexpr bool digit(char byte) { return byte >= '0' && byte <= '9'; }
 
 bool take_minus(std::string_view& text) {
     const bool minus = text.starts_with('-');
@@ -21,7 +21,7 @@ bool take_minus(std::string_view& text) {
 }
 
 std::string_view take_digits(std::string_view& text) {
-    const auto end = std::find_if_not(text.begin(), text.end(), digit);
+    const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
     const std::string_view digits = text.substr(0, static_cast<std::size_t>(end - text.begin()));
     text.remove_prefix(digits.size());
     return digits;

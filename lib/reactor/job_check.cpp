@@ -213,10 +213,10 @@ std::optional<Error> check_limits(const RunLimits& limits, std::optional<std::ch
                              "leave it unset for no limit");
         }
     }
-    for (const auto& [none, name] : {std::pair(limits.memory && *limits.memory <= 0, "memory"),
-                                     std::pair(limits.processes && *limits.processes <= 0, "process"),
-                                     std::pair(limits.tasks && *limits.tasks <= 0, "task")}) {
-        if (none) {
+    for (const auto& [too_small, name] : {std::pair(limits.memory && *limits.memory <= 0, "memory"),
+                                          std::pair(limits.processes && *limits.processes <= 0, "process"),
+                                          std::pair(limits.tasks && *limits.tasks <= 0, "task")}) {
+        if (too_small) {
             return complaint(EINVAL, std::string("the ") + name + " limit is zero or negative",
                              "leave it unset for no limit");
         }
