@@ -62,7 +62,7 @@ public:
         }
         const std::vector<char*> arguments = pointers_to(*how.argv);
         require_success(::posix_spawn(&child.pid, arguments[0], actions.get(), nullptr, arguments.data(), ::environ),
-                "posix_spawn");
+                        "posix_spawn");
         child.source(Kind::input).fd = pipes.own[STDIN_FILENO];
         add(child.source(Kind::output), pipes.own[STDOUT_FILENO], POLLIN);
         add(child.source(Kind::error_output), pipes.own[STDERR_FILENO], POLLIN);
