@@ -32,7 +32,8 @@ public:
     /// placed so share that processor, with each other and with the reactor.
     static Placement with_reactor() noexcept { return {Kind::with_reactor, 0}; }
     /// On those of the host but the one on which the reactor's thread is at the launch. For programs that compute, so
-    /// that the reactor need not wait for them. Where the host has no other, as any().
+    /// that the reactor need not wait for them: bind its thread before you place several so, or it is moved between two
+    /// launches, and they are everywhere together. Where the host has no other, as any().
     static Placement apart() noexcept { return {Kind::apart, 0}; }
     /// On one alone: of those of the host, in ascending order, the number `n` modulo how many there are, counted from
     /// 0. For as many measured programs at once as there are processors, each with a number that no other has
