@@ -16,11 +16,14 @@
 
 namespace {
 
+std::int64_t burnt() {
+    timespec time{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
 void burn(std::int64_t nanoseconds) {
-    for (;;) {
-        timespec time{};
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-        if (time.tv_sec * 1'000'000'000 + time.tv_nsec >= nanoseconds) return;
+    while (burnt() < nanoseconds) {
     }
 }
 
@@ -108,11 +111,14 @@ int main(int count, char** words) {
         while (wait(nullptr) > 0) {
         }
     } else if (mode == "ask" || mode == "answer") {
-        // A line to the other one and a line from it, so many times; the other way round.
+        // A line to the other one and a line from it, so many times; the other way round, and after so many
+        // microseconds of work.
+        const std::int64_t work = count > 3 ? std::atoi(words[3]) * std::int64_t{1000} : 0;
         char line[64];
         for (int i = 0; i < number; ++i) {
             if (mode == "ask" && write(1, "ping\n", 5) != 5) return 98;
             if (read(0, line, sizeof line) <= 0) return 97;
+            if (work > 0) burn(burnt() + work);
             if (mode == "answer" && write(1, "pong\n", 5) != 5) return 98;
         }
     } else {

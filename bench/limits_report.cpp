@@ -3,6 +3,7 @@
 // How late limits are, what watching costs, and how true the accounting is: tables, one after another, in one run.
 //
 //     limits_report [overshoot] [wall] [watching] [spawning] [accounting] [blocking]     default: all
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -162,16 +163,30 @@ struct Company {
     int count;
     std::vector<std::string> words;
     std::optional<int> nice{};
+    proctor::Placement placement{};
 };
+
+// Else the scheduler moves this thread between two launches, and what is apart from one place is not from the next.
+void bind_to_current_processor() {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
 
 // One begins every 20 ms, so that a launch seldom falls on the moment of another's limit.
 std::vector<double> late_beside(Containment kind, const Company& company) {
     constexpr int runs = 200;
     Reactor reactor = make_reactor(kind, 600);
+    const bool placed = company.placement != proctor::Placement::any();
+    cpu_set_t before;
+    sched_getaffinity(0, sizeof before, &before);
+    if (placed) bind_to_current_processor();
     std::vector<proctor::JobHandle> others;
     for (int i = 0; i < company.count; ++i) {
         Job job = busy(company.words);
         job.nice = company.nice;
+        job.placement = company.placement;
         others.push_back(reactor.submit(std::move(job)));
     }
     const auto run_until = [&](std::chrono::steady_clock::time_point time) {
@@ -199,16 +214,19 @@ std::vector<double> late_beside(Containment kind, const Company& company) {
     while (ended < runs) (void)reactor.run_once(1s);
     for (const auto& other : others) other.cancel();
     (void)reactor.run();
+    if (placed) sched_setaffinity(0, sizeof before, &before);
     return late;
 }
 
 void report_wall() {
     std::printf("\nWall time limit of 200 ms, 200 runs: from the crossing to the signal, in ms\n");
     std::printf("%-38s %-8s %8s %8s %8s\n", "beside", "held by", "median", "p99", "most");
-    const std::vector<Company> companies = {{"nobody", 0, {}},
-                                            {"500 sleeping children", 500, {"sleep", "60000"}},
-                                            {"200 spinning children", 200, {"threads", "1"}},
-                                            {"200 spinning children of nice 19", 200, {"threads", "1"}, 19}};
+    const std::vector<Company> companies = {
+        {"nobody", 0, {}},
+        {"500 sleeping children", 500, {"sleep", "60000"}},
+        {"200 spinning children", 200, {"threads", "1"}},
+        {"200 spinning children of nice 19", 200, {"threads", "1"}, 19},
+        {"200 spinning children, apart, host bound", 200, {"threads", "1"}, {}, proctor::Placement::apart()}};
     for (const Containment kind : kinds()) {
         for (const Company& company : companies) {
             const std::vector<double> late = late_beside(kind, company);

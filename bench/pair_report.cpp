@@ -3,7 +3,7 @@
 // How exactly paced lines are written, and what recording the dialogue of two programs costs against pipes between
 // them.
 //
-//     pair_report [pacing] [pairs]     default: both
+//     pair_report [pacing] [pairs] [placement]     default: all
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@
 using namespace std::chrono_literals;
 using proctor::Job;
 using proctor::PairResult;
+using proctor::Placement;
 using proctor::Reactor;
 using proctor::RunResult;
 using proctor::Wiring;
@@ -85,23 +87,35 @@ void pin(const std::vector<unsigned>& processors) {
     sched_setaffinity(0, sizeof set, &set);
 }
 
-nanoseconds talk(Reactor& reactor, Wiring wiring, int round_trips, const std::vector<unsigned>& processors) {
-    const std::string count = std::to_string(round_trips);
-    Job first{.argv = {directory + "/busy_child", "ask", count}, .affinity = processors};
-    Job second{.argv = {directory + "/busy_child", "answer", count}, .affinity = processors};
-    nanoseconds took{};
-    reactor.submit_pair(
-        std::move(first), std::move(second),
-        [&](const PairResult& result) {
-            if (!result.passed()) {
-                std::fprintf(stderr, "pair_report: the pair failed\n");
-                std::exit(1);
-            }
-            took = result.first.usage->wctime;
-        },
-        wiring);
+struct Dialogue {
+    Wiring wiring = Wiring::recorded;
+    int round_trips = 0;
+    Placement asker{};
+    Placement answerer{};
+    int work_us = 0;  // processor time for each answer
+    int at_once = 1;
+};
+
+// The time of a round trip, in microseconds: from the first launch to the last end.
+double talk(Reactor& reactor, const Dialogue& dialogue) {
+    const std::string count = std::to_string(dialogue.round_trips);
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < dialogue.at_once; ++i) {
+        Job first{.argv = {directory + "/busy_child", "ask", count}, .placement = dialogue.asker};
+        Job second{.argv = {directory + "/busy_child", "answer", count, std::to_string(dialogue.work_us)},
+                   .placement = dialogue.answerer};
+        reactor.submit_pair(
+            std::move(first), std::move(second),
+            [&](const PairResult& result) {
+                if (!result.passed()) {
+                    std::fprintf(stderr, "pair_report: the pair failed\n");
+                    std::exit(1);
+                }
+            },
+            dialogue.wiring);
+    }
     (void)reactor.run();
-    return took;
+    return milliseconds(std::chrono::steady_clock::now() - began) * 1000 / dialogue.round_trips;
 }
 
 std::vector<unsigned> own_processors() {
@@ -115,30 +129,84 @@ std::vector<unsigned> own_processors() {
     return found;
 }
 
+std::string spread(const std::vector<double>& values) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%7.2f (%.2f - %.2f)", quantile(values, 0.5), quantile(values, 0),
+                  quantile(values, 1));
+    return text;
+}
+
 void report_pairs() {
     constexpr int round_trips = 100'000;
     constexpr int rounds = 7;
     const std::vector<unsigned> all = own_processors();
     std::printf("Pairs: %d one-line round trips, %d rounds in turn: time of a round trip in us\n", round_trips, rounds);
     for (const bool pinned : {true, false}) {
-        const std::vector<unsigned> processors = pinned ? std::vector<unsigned>{all.front()} : all;
-        pin(processors);
+        pin(pinned ? std::vector<unsigned>{all.front()} : all);
         Reactor reactor = make_reactor();
-        talk(reactor, Wiring::recorded, round_trips / 10, processors);
+        talk(reactor, {.round_trips = round_trips / 10});
         std::vector<double> recorded;
         std::vector<double> direct;
         std::vector<double> ratios;
         for (int round = 0; round < rounds; ++round) {
-            recorded.push_back(milliseconds(talk(reactor, Wiring::recorded, round_trips, processors)) * 1000 /
-                               round_trips);
-            direct.push_back(milliseconds(talk(reactor, Wiring::direct, round_trips, processors)) * 1000 / round_trips);
+            recorded.push_back(talk(reactor, {.round_trips = round_trips}));
+            direct.push_back(talk(reactor, {.wiring = Wiring::direct, .round_trips = round_trips}));
             ratios.push_back(recorded.back() / direct.back());
         }
-        std::printf("%-22s recorded %6.2f (%.2f - %.2f)  direct %6.2f (%.2f - %.2f)  ratio %.2f (%.2f - %.2f)\n",
-                    pinned ? "on one processor" : "on all processors", quantile(recorded, 0.5), quantile(recorded, 0),
-                    quantile(recorded, 1), quantile(direct, 0.5), quantile(direct, 0), quantile(direct, 1),
-                    quantile(ratios, 0.5), quantile(ratios, 0), quantile(ratios, 1));
+        std::printf("%-22s recorded %s  direct %s  ratio %s\n", pinned ? "on one processor" : "on all processors",
+                    spread(recorded).c_str(), spread(direct).c_str(), spread(ratios).c_str());
         pin(all);
+    }
+}
+
+// --- Placement
+
+// Each row is a host of its own kind, all in turn in each round, as what else the machine does changes meanwhile.
+void report_placement() {
+    struct Row {
+        const char* name;
+        bool bound;  // the reactor's thread, to one processor, after the reactor is made
+        Placement asker;
+        Placement answerer;
+    };
+    const Row rows[] = {
+        {"any", false, Placement::any(), Placement::any()},
+        {"with_reactor", false, Placement::with_reactor(), Placement::with_reactor()},
+        {"with_reactor, bound", true, Placement::with_reactor(), Placement::with_reactor()},
+        {"apart", false, Placement::apart(), Placement::apart()},
+        {"apart, bound", true, Placement::apart(), Placement::apart()},
+        {"judge with, bound", true, Placement::with_reactor(), Placement::apart()},
+    };
+    struct Load {
+        const char* name;
+        Dialogue dialogue;
+        int rounds;
+    };
+    const Load loads[] = {
+        {"one pair that computes nothing", {.round_trips = 100'000}, 3},
+        {"one pair, an answer takes 1 ms of computing", {.round_trips = 1'000, .work_us = 1000}, 5},
+        {"four pairs that compute nothing", {.round_trips = 5'000, .at_once = 4}, 5},
+        {"four pairs, an answer takes 1 ms of computing", {.round_trips = 250, .work_us = 1000, .at_once = 4}, 5},
+    };
+    const std::vector<unsigned> all = own_processors();
+    for (const Load& load : loads) {
+        std::printf("Placement: %s, %d round trips, %d rounds in turn: time of a round trip in us\n", load.name,
+                    load.dialogue.round_trips, load.rounds);
+        std::vector<std::vector<double>> times(std::size(rows));
+        for (int round = 0; round < load.rounds; ++round) {
+            for (std::size_t i = 0; i < std::size(rows); ++i) {
+                Reactor reactor = make_reactor();
+                if (rows[i].bound) pin({all.front()});
+                Dialogue dialogue = load.dialogue;
+                dialogue.asker = rows[i].asker;
+                dialogue.answerer = rows[i].answerer;
+                times[i].push_back(talk(reactor, dialogue));
+                pin(all);
+            }
+        }
+        for (std::size_t i = 0; i < std::size(rows); ++i) {
+            std::printf("  %-22s %s\n", rows[i].name, spread(times[i]).c_str());
+        }
     }
 }
 
@@ -152,8 +220,8 @@ int main(int count, char** words) {
     directory.resize(directory.rfind('/'));
     std::printf("%s\n", bench::describe_machine().c_str());
     const bench::Disturbance disturbance;
-    const std::vector<std::pair<std::string_view, void (*)()>> reports = {{"pacing", report_pacing},
-                                                                          {"pairs", report_pairs}};
+    const std::vector<std::pair<std::string_view, void (*)()>> reports = {
+        {"pacing", report_pacing}, {"pairs", report_pairs}, {"placement", report_placement}};
     const std::vector<std::string_view> wanted(words + 1, words + count);
     for (const auto& [name, report] : reports) {
         if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) report();

@@ -218,6 +218,12 @@ void add_surroundings(CLI::App& app, RunRequest& request, bool& shell) {
         ->type_name("UID[:GID]")
         ->description("whom it runs as, without supplementary groups (needs\nroot)")
         ->group(group);
+    add_value(app, "--placement", parse_placement, [&](const auto& placement) { job.placement = placement; })
+        ->type_name("WHERE")
+        ->description(
+            "on which processors it runs: any (default); where\nproctor itself is (with-reactor); not there (apart);\n"
+            "or the N-th that proctor may use, from 0 (slot:N)")
+        ->group(group);
     app.add_flag("--allow-new-privileges", job.allow_new_privileges, "let set-user-ID programs such as sudo work in it")
         ->group(group);
 }

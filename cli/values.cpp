@@ -194,14 +194,19 @@ Result<std::chrono::nanoseconds> parse_clock(std::string_view text) {
     return std::chrono::nanoseconds(count);
 }
 
-// A uid_t or gid_t. The largest number of the type means "none" to the kernel.
-std::optional<unsigned> user_number(std::string_view digits) {
+std::optional<unsigned> whole_unsigned(std::string_view digits) {
     std::string_view rest = digits;
     const std::optional<std::int64_t> number = whole_number(take_digits(rest));
-    if (digits.empty() || !rest.empty() || !number || *number >= std::numeric_limits<unsigned>::max()) {
+    if (digits.empty() || !rest.empty() || !number || *number > std::numeric_limits<unsigned>::max()) {
         return std::nullopt;
     }
     return static_cast<unsigned>(*number);
+}
+
+// A uid_t or gid_t. The largest number of the type means "none" to the kernel.
+std::optional<unsigned> user_number(std::string_view digits) {
+    const std::optional<unsigned> number = whole_unsigned(digits);
+    return number == std::numeric_limits<unsigned>::max() ? std::nullopt : number;
 }
 
 }  // namespace
@@ -315,6 +320,26 @@ Result<Pacing> parse_pacing(std::string_view text) {
         return Pacing::quiet;
     }
     return not_a("a pacing", text, "write fixed or quiet");
+}
+
+Result<Placement> parse_placement(std::string_view text) {
+    constexpr std::string_view slot = "slot:";
+    if (text == "any") {
+        return Placement::any();
+    }
+    if (text == "with-reactor") {
+        return Placement::with_reactor();
+    }
+    if (text == "apart") {
+        return Placement::apart();
+    }
+    if (text.starts_with(slot)) {
+        const std::optional<unsigned> number = whole_unsigned(text.substr(slot.size()));
+        if (number) {
+            return Placement::slot(*number);
+        }
+    }
+    return not_a("a placement", text, "write any, with-reactor, apart, or slot:N as slot:0, slot:1, …");
 }
 
 Result<Require> parse_require(std::string_view text) {

@@ -10,6 +10,7 @@
 #include <proctor/capture.hpp>
 #include <proctor/error.hpp>
 #include <proctor/job.hpp>
+#include <proctor/placement.hpp>
 #include <proctor/reactor.hpp>
 #include <proctor/units.hpp>
 
@@ -44,6 +45,9 @@ namespace proctor::cli {
 
 /// fixed or quiet.
 [[nodiscard]] Result<Pacing> parse_pacing(std::string_view text);
+
+/// any, with-reactor, apart, or slot:N with a whole number, 0 to 4,294,967,295.
+[[nodiscard]] Result<Placement> parse_placement(std::string_view text);
 
 /// Words of cgroup, cpu, memory, tasks and kill with commas between them.
 [[nodiscard]] Result<Require> parse_require(std::string_view text);

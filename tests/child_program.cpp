@@ -283,6 +283,18 @@ void print_nice(char**) {
     dprintf(1, "%d\n", getpriority(PRIO_PROCESS, 0));
 }
 
+// Those that it may run on, up to 1,023.
+void print_processors(char** words) {
+    const int fd = small_number(words[0]);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) fail("sched_getaffinity");
+    for (unsigned each = 0; each < CPU_SETSIZE; ++each) {
+        if (CPU_ISSET(each, &set)) dprintf(fd, "%u ", each);
+    }
+    dprintf(fd, "\n");
+}
+
 void print_descriptors(char**) {
     DIR* directory = opendir("/proc/self/fd");
     if (directory == nullptr) fail("/proc/self/fd");
@@ -561,6 +573,7 @@ const Command commands[] = {
     {"status", 1, print_status},
     {"limit", 1, print_limit},
     {"nice", 0, print_nice},
+    {"processors", 1, print_processors},
     {"descriptors", 0, print_descriptors},
     {"blocking", 1, print_blocking},
     {"ids", 0, print_ids},

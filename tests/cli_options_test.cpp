@@ -111,6 +111,8 @@ TEST_CASE("each option lands in the job") {
                                             "1ms",
                                             "--user",
                                             "7:8",
+                                            "--placement",
+                                            "slot:3",
                                             "--allow-new-privileges",
                                             "prog",
                                             "arg"});
@@ -130,6 +132,7 @@ TEST_CASE("each option lands in the job") {
     REQUIRE(job.user);
     CHECK(job.user->uid == 7);
     CHECK(job.user->gid == 8U);
+    CHECK(job.placement == proctor::Placement::slot(3));
     CHECK(job.allow_new_privileges);
     CHECK(job.argv == Words{"prog", "arg"});
     CHECK_FALSE(request.quiet);
@@ -227,6 +230,7 @@ TEST_CASE("misuse is told, with what would be right") {
         {{"--stdout-bytes=1Q", "true"}, "--stdout-bytes: '1Q' is not a size", "KiB"},
         {{"--stderr-lines=1.5", "true"}, "--stderr-lines: '1.5' is not a whole number", "whole number"},
         {{"--env", "A", "true"}, "--env: 'A' is not a variable with its value", "NAME=VALUE"},
+        {{"--placement=slot:x", "true"}, "--placement: 'slot:x' is not a placement", "slot:N"},
         {{"--user", "root", "true"}, "--user: 'root' is not a user", "id -u"},
         {{"--time-limit=1", "--time-limit=x", "true"}, "--time-limit: 'x' is not a duration", "1.5"},
     };
@@ -277,6 +281,7 @@ TEST_CASE("the help names every option, fits a screen's width, and ends with exa
                                "--user UID[:GID]",
                                "--allow-new-privileges",
                                "--order ORDER",
+                               "--placement WHERE",
                                "-h,--help",
                                "--input-delay D",
                                "--input-pacing HOW",

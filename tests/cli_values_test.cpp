@@ -180,3 +180,21 @@ TEST_CASE("variables") {
         CHECK(parse_variable(text).error().cure.find("NAME=VALUE") != std::string::npos);
     }
 }
+
+TEST_CASE("placements") {
+    using proctor::Placement;
+    CHECK(*parse_placement("any") == Placement::any());
+    CHECK(*parse_placement("with-reactor") == Placement::with_reactor());
+    CHECK(*parse_placement("apart") == Placement::apart());
+    CHECK(*parse_placement("slot:0") == Placement::slot(0));
+    CHECK(*parse_placement("slot:12") == Placement::slot(12));
+    CHECK(*parse_placement("slot:4294967295") == Placement::slot(4294967295U));
+    for (const char* text : {"", "Any", "with_reactor", "slot", "slot:", "slot:-1", "slot:x", "slot:1.5", "slot: 1",
+                             "slot:1 ", "slot:4294967296", "slot:99999999999999999999", "1"}) {
+        INFO(text);
+        const auto parsed = parse_placement(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().message == std::string("'").append(text).append("' is not a placement"));
+        CHECK(parsed.error().cure.find("slot:N") != std::string::npos);
+    }
+}

@@ -10,6 +10,7 @@
 
 #include <proctor/capture.hpp>
 #include <proctor/limits.hpp>
+#include <proctor/placement.hpp>
 #include <proctor/stdio.hpp>
 #include <proctor/units.hpp>
 
@@ -102,7 +103,8 @@ struct Job {
     bool new_session = true;            ///< setsid(2); false: a process group of its own in the host's session
     std::optional<unsigned> umask{};
     std::optional<int> nice{};         ///< -20 to 19, absolute, as setpriority(2) takes it
-    std::vector<unsigned> affinity{};  ///< processors that it may run on; empty: the host's
+    std::vector<unsigned> affinity{};  ///< processors that it may run on; empty: as `placement` says
+    Placement placement{};             ///< the same, seen from the reactor; not together with affinity
     ResourceLimits resource_limits{};
     /// A signal that the main process gets when the thread that runs the reactor ends (PR_SET_PDEATHSIG).
     std::optional<int> parent_death_signal{};

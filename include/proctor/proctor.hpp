@@ -12,6 +12,7 @@
 #include <proctor/limits.hpp>
 #include <proctor/monitor.hpp>
 #include <proctor/pair.hpp>
+#include <proctor/placement.hpp>
 #include <proctor/playback.hpp>
 #include <proctor/reactor.hpp>
 #include <proctor/recorder.hpp>

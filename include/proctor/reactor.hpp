@@ -187,7 +187,8 @@ public:
     /// input, the other meets SIGPIPE or EPIPE at its next write. Their limits hold for each; those of stdout in
     /// `capture` bound what is recorded of its words, and end what is passed on only with limit_ends_run. `input`,
     /// `output`, `input_delay` and `order` must be unset. They count as two of max_running. If one cannot be started,
-    /// the other is cancelled, and its error says so. Never fails, as submit.
+    /// the other is cancelled, and its error says so. Each is placed as it says: two that say little at a time and
+    /// compute little are quicker with Placement::with_reactor(). Never fails, as submit.
     PairHandle submit_pair(Job first, Job second, PairHandlers handlers = {}, Wiring wiring = Wiring::recorded);
     /// With the handler of the end alone.
     template <std::invocable<PairResult&&> OnEnd>

@@ -320,6 +320,11 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
             return error(Stage::credentials, "cannot set the nice value " + std::to_string(job.nice.value_or(0)),
                          "a value below the host's needs CAP_SYS_NICE");
         case ChildStep::affinity:
+            if (job.placement != Placement::any()) {
+                return error(Stage::credentials, "cannot bind the child to the processors of its placement",
+                             "the host's processors have changed since the reactor was made, or the cgroup for jobs "
+                             "has fewer (cpuset.cpus.effective): make a new reactor, or use affinity");
+            }
             return error(Stage::credentials, "cannot bind the child to the processors of its affinity",
                          "name processors that the host may use itself (taskset -p $$)");
         case ChildStep::groups:

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "process/processors.hpp"
+
 namespace proctor::detail {
 
 namespace {
@@ -185,9 +187,13 @@ Complaint check_process(const Job& job) {
     if (job.umask && *job.umask > 0777) {
         return complaint(EINVAL, "umask has bits beyond the permissions", "it goes from 0 to 0777 (octal)");
     }
-    constexpr unsigned most_processors = 8192;  // CONFIG_NR_CPUS of the largest kernels
-    if (std::any_of(job.affinity.begin(), job.affinity.end(), [](unsigned each) { return each >= most_processors; })) {
+    if (std::any_of(job.affinity.begin(), job.affinity.end(),
+                    [](unsigned each) { return each >= processor_numbers_end; })) {
         return complaint(EINVAL, "affinity names a processor beyond 8191", "count processors from 0");
+    }
+    if (!job.affinity.empty() && job.placement != Placement::any()) {
+        return complaint(EINVAL, "the job has both an affinity and a placement",
+                         "leave one of them unset: affinity names the processors, placement has them chosen");
     }
     if (job.parent_death_signal && (*job.parent_death_signal < 1 || *job.parent_death_signal > 64)) {
         return complaint(EINVAL, "parent_death_signal is " + std::to_string(*job.parent_death_signal),

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "capture/capture_state.hpp"
+#include "process/processors.hpp"
 #include "reactor/reactor_core.hpp"
 #include "reactor/run.hpp"
 #include "reactor/stdio_setup.hpp"
@@ -93,10 +94,11 @@ unsigned Pair::launch(bool may_wait) {
     }
     const auto alive = shared_from_this();  // whatever becomes of the runs
     unsigned launched = 0;
-    if (first_->launch(may_wait)) {
+    const auto processor = current_processor();  // asked once: with the reactor, the two are together
+    if (first_->launch(may_wait, processor)) {
         ++launched;
         if (first_->launched()) {
-            (void)second_->launch(false);
+            (void)second_->launch(false, processor);
             ++launched;
         }
         if (second_->launched() && recorded()) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "cgroup/cgroup_file.hpp"
+#include "process/processors.hpp"
 #include "reactor/job_check.hpp"
 #include "ring/uring_engine.hpp"
 
@@ -104,6 +105,10 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
 }
 
 ReactorCore::~ReactorCore() = default;
+
+unsigned ReactorCore::processor_count() const noexcept {
+    return processors_.empty() ? processor_numbers_end : static_cast<unsigned>(processors_.size());
+}
 
 // Such a copy shares the ring's memory with the host, so it must not even prepare a request.
 bool ReactorCore::is_forked_copy() const noexcept { return process_ != ::getpid(); }

@@ -90,8 +90,10 @@ public:
     [[nodiscard]] TreeTools& tools() noexcept { return tools_; }
     [[nodiscard]] PipeGrowth& pipe_growth() noexcept { return pipe_growth_; }
     [[nodiscard]] Sampler& sampler() noexcept { return *sampler_; }
-    /// Those that the host's thread may run on, as its children may.
-    [[nodiscard]] unsigned processors() const noexcept { return processors_; }
+    /// Those that the host's thread might run on when the reactor was made; none if that is not known.
+    [[nodiscard]] const std::vector<unsigned>& processors() const noexcept { return processors_; }
+    /// How many; where that is not known, so many that no prediction comes late.
+    [[nodiscard]] unsigned processor_count() const noexcept;
     /// Counts passes; what happens outside belongs to the one before.
     [[nodiscard]] std::uint64_t pass_number() const noexcept { return pass_number_; }
     [[nodiscard]] const KernelFeatures& kernel() const noexcept { return kernel_; }
@@ -131,7 +133,7 @@ private:
     TreeTools tools_{};
     Guard guard_{};
     std::unique_ptr<Sampler> sampler_{};
-    unsigned processors_ = 1;
+    std::vector<unsigned> processors_{};
     std::uint64_t pass_number_ = 0;
     Bound<Timer, ReactorCore, &ReactorCore::on_tidy_timer> tidy_timer_{*this};
     std::thread::id owner_{};

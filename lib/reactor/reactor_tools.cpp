@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // What a reactor holds trees together with: found when it is made, tidied while it runs.
-#include <sched.h>
-
 #include <cerrno>
 #include <utility>
 
+#include "process/processors.hpp"
 #include "reactor/reactor_core.hpp"
 
 namespace proctor::detail {
@@ -19,11 +18,7 @@ constexpr Nanoseconds tidy_pause_in_vain = std::chrono::milliseconds(20);
 }  // namespace
 
 Expected<void> ReactorCore::find_tools() {
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    // Fails on machines of more than 1024 processors, where any great number does.
-    processors_ = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? static_cast<unsigned>(CPU_COUNT(&allowed))
-                                                                        : CPU_SETSIZE;
+    processors_ = allowed_processors();
     if (auto proc = ProcDirectory::open()) {
         tools_.proc.emplace(std::move(*proc));
     }

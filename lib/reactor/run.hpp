@@ -45,8 +45,8 @@ public:
     /// Ends it without a launch; the result comes by its handler, in a later pass.
     void refuse(Error error);
     /// False if no descriptor is left for it and `may_wait`: others run, which will give theirs back. It is queued
-    /// still.
-    [[nodiscard]] bool launch(bool may_wait);
+    /// still. `reactors_processor` is where the reactor's thread is, for the job's placement.
+    [[nodiscard]] bool launch(bool may_wait, std::optional<unsigned> reactors_processor);
 
     /// The same with the partner, if it has one; says how many were launched.
     [[nodiscard]] unsigned launch_with_partner(bool may_wait);

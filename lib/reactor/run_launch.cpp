@@ -7,6 +7,7 @@
 #include <csignal>
 #include <utility>
 
+#include "process/processors.hpp"
 #include "reactor/reactor_core.hpp"
 #include "reactor/run.hpp"
 
@@ -22,8 +23,11 @@ int forward_target(const Output& output) noexcept {
 
 }  // namespace
 
-bool Run::launch(bool may_wait) {
+bool Run::launch(bool may_wait, std::optional<unsigned> reactors_processor) {
     state_ = JobState::starting;
+    if (job_.placement != Placement::any()) {
+        job_.affinity = choose_processors(job_.placement, core_.processors(), reactors_processor);
+    }
     if (auto started = start_child(); !started) {
         const int error_number = started.error().error_number;
         if (may_wait && (error_number == EMFILE || error_number == ENFILE)) {
@@ -97,7 +101,7 @@ Expected<void> Run::launch_kept(StdioSetup& setup) {
 
 void Run::watch_limits() {
     watch_.start({job_.limits, job_.sample, tree_.memory_by_kernel(), tree_.tasks_by_kernel(),
-                  job_.affinity.empty() ? core_.processors() : static_cast<unsigned>(job_.affinity.size())});
+                  job_.affinity.empty() ? core_.processor_count() : static_cast<unsigned>(job_.affinity.size())});
     if (job_.limits.tasks && tree_.task_events() >= 0) {
         task_watch_.fd = tree_.task_events();
         task_watch_.events = POLLPRI;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "accounting/process_stat.hpp"
+#include "process/processors.hpp"
 #include "reactor/reactor_core.hpp"
 #include "reactor/run.hpp"
 
@@ -19,7 +20,10 @@ void Run::assign_half(Job job, std::shared_ptr<Pair> pair, Side side, std::uint6
 }
 
 unsigned Run::launch_with_partner(bool may_wait) {
-    return pair_ ? pair_->launch(may_wait) : launch(may_wait) ? 1U : 0U;
+    if (pair_) {
+        return pair_->launch(may_wait);
+    }
+    return launch(may_wait, current_processor()) ? 1U : 0U;
 }
 
 // With both launched, what it says may go to its partner.

@@ -39,6 +39,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     require_value_or_cure(parse_size(bytes), not_negative);
     require_value_or_cure(parse_count(bytes), not_negative);
     require_value_or_cure(parse_user(bytes), [](const proctor::User&) { return true; });
+    require_value_or_cure(parse_placement(bytes), [](const proctor::Placement&) { return true; });
     require_value_or_cure(parse_variable(bytes), [](const auto& variable) { return !variable.first.empty(); });
     return 0;
 }
