@@ -64,7 +64,9 @@ public:
     }
     /// One of those that read standard input gets a byte.
     void tell() { write_all(input_.write_end.get(), "."); }
-    /// Those that read standard input get the end of it. True when all that held standard output have gone.
+    /// Those that read standard input get the end of it.
+    void tell_end() { input_.write_end.reset(); }
+    /// The same. True when all that held standard output have gone.
     bool end() {
         input_.write_end.reset();
         return await_end(output_.read_end.get());

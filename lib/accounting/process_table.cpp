@@ -1,9 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "accounting/process_table.hpp"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "base/unique_fd.hpp"
 
 namespace proctor::detail {
+
+namespace {
+
+// /proc answers to the id of any thread, and only a process is to be found. None where that cannot be told.
+std::optional<bool> is_process(pid_t id) noexcept {
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+    if (pidfd) {
+        return true;
+    }
+    // Nobody's; or a thread's, before 6.9 and since.
+    const bool told = errno == ESRCH || errno == EINVAL || errno == ENOENT;
+    return told ? std::optional(false) : std::nullopt;
+}
+
+}  // namespace
 
 const Process* find_process(std::span<const Process> sorted, pid_t pid) noexcept {
     const auto place = std::lower_bound(sorted.begin(), sorted.end(), Process{pid}, by_pid);
@@ -12,12 +34,36 @@ const Process* find_process(std::span<const Process> sorted, pid_t pid) noexcept
 
 void ProcessTable::refresh(const ProcDirectory& proc) noexcept {
     processes_.clear();
-    proc.for_each_process([&](pid_t pid) {
-        const auto stat = read_process_stat(proc, pid);
-        if (stat && !stat->is_kernel_thread()) {
-            processes_.push_back({pid, *stat});
+    complete_ = true;
+    proc.for_each_process([&](pid_t pid) { add(proc, pid); });
+    build_indices();
+}
+
+bool ProcessTable::refresh(const ProcDirectory& proc, pid_t first, pid_t last) noexcept {
+    processes_.clear();
+    complete_ = true;
+    for (pid_t pid = first; pid <= last; ++pid) {
+        const auto process = is_process(pid);
+        if (!process) {
+            return false;
         }
-    });
+        if (*process) {
+            add(proc, pid);
+        }
+    }
+    build_indices();
+    return true;
+}
+
+void ProcessTable::add(const ProcDirectory& proc, pid_t pid) noexcept {
+    const auto stat = read_process_stat(proc, pid);
+    complete_ = complete_ && stat;
+    if (stat && !stat->is_kernel_thread()) {
+        processes_.push_back({pid, *stat});
+    }
+}
+
+void ProcessTable::build_indices() noexcept {
     if (!std::is_sorted(processes_.begin(), processes_.end(), by_pid)) {
         std::sort(processes_.begin(), processes_.end(), by_pid);
     }

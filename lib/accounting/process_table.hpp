@@ -39,6 +39,13 @@ class ProcessTable {
 public:
     /// Walks over /proc. Allocates only if there are more processes than ever before.
     void refresh(const ProcDirectory& proc) noexcept;
+    /// The same of those alone that have an id from `first` to `last`, by asking for each: cheap for few ids among
+    /// many processes. False, and to be refreshed in the other way, where ids cannot be asked for: no descriptor is
+    /// left.
+    [[nodiscard]] bool refresh(const ProcDirectory& proc, pid_t first, pid_t last) noexcept;
+    /// Whether each process that was come upon could still be read. One that could not may have left a child where the
+    /// walk had been already.
+    [[nodiscard]] bool complete() const noexcept { return complete_; }
 
     [[nodiscard]] std::span<const Process> processes() const noexcept { return processes_; }
     /// None if there was no such process at the walk.
@@ -56,10 +63,13 @@ private:
     /// Indices of processes by one of their numbers, such as the parent's.
     using Index = std::vector<std::pair<pid_t, std::uint32_t>>;
 
+    void add(const ProcDirectory& proc, pid_t pid) noexcept;
+    void build_indices() noexcept;
     void build(Index& index, pid_t ProcessStat::*number) noexcept;
     static std::span<const std::pair<pid_t, std::uint32_t>> equal(const Index& index, pid_t number) noexcept;
 
     std::vector<Process> processes_{};  // by pid
+    bool complete_ = true;
     Index by_parent_{};
     Index by_session_{};
     Index by_group_{};

@@ -63,7 +63,7 @@ bool ProcessTree::scan(const ProcDirectory& proc) noexcept {
         return false;
     }
     const std::uint64_t began = ticks_since_boot(proc.ticks_per_second());
-    refresh_members(proc);
+    refresh(proc);
     const std::size_t known = members_.size();
     for (std::size_t done = 0; done < members_.size(); ++done) {  // it grows meanwhile
         add_children(proc, members_[done], known, began);
@@ -75,8 +75,8 @@ bool ProcessTree::scan(const ProcDirectory& proc) noexcept {
     return true;
 }
 
-// Looks again at those that are known, and forgets who has gone.
-void ProcessTree::refresh_members(const ProcDirectory& proc) noexcept {
+// Forgets who has gone.
+void ProcessTree::refresh(const ProcDirectory& proc) noexcept {
     if (!root_start_time_) {
         members_.clear();
         if (const auto stat = read_process_stat(proc, root_)) {

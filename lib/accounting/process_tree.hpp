@@ -33,6 +33,9 @@ public:
     /// the members of the root's session and group, where these are the root's own.
     void scan(ProcessTable& table) noexcept;
 
+    /// Looks again at those that are known, for when nobody else can have come.
+    void refresh(const ProcDirectory& proc) noexcept;
+
     /// By pid; dead ones that nobody has waited for included.
     [[nodiscard]] std::span<const Process> members() const noexcept { return members_; }
     [[nodiscard]] const Process* find(pid_t pid) const noexcept;
@@ -44,7 +47,6 @@ public:
     [[nodiscard]] int task_count() const noexcept;
 
 private:
-    void refresh_members(const ProcDirectory& proc) noexcept;
     void add_children(const ProcDirectory& proc, Process parent, std::size_t known, std::uint64_t began) noexcept;
     void add_children_of_thread(const ProcDirectory& proc, const Process& parent, pid_t thread, std::size_t known,
                                 std::uint64_t began) noexcept;

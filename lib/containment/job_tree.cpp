@@ -109,13 +109,16 @@ void JobTree::begin(const ChildProcess& child) noexcept {
         return;
     }
     kind_ = group_ != nullptr ? Kind::cgroup : Kind::tree;
+    const BirthWatch::Moment birth = tools_.births.note_own(child.pid());
     if (kind_ == Kind::tree) {
         processes_.emplace(child.pid());
+        birth_ = alone_at_ = birth;
     }
 }
 
 void JobTree::begin_kept(ChildProcess keeper, Keeper control) noexcept {
     kind_ = Kind::keeper;
+    tools_.births.note_own(keeper.pid());
     processes_.emplace(keeper.pid());
     keeper_ = std::move(keeper);
     control_ = std::move(control);
@@ -170,6 +173,8 @@ void JobTree::clear() noexcept {
     control_.close();
     report_ = {};
     told_ = 0;
+    birth_.reset();
+    alone_at_.reset();
     processes_.reset();
     memory_.reset();
     cpu_ = {};
@@ -213,20 +218,96 @@ void JobTree::find_in_group() noexcept {
     }
 }
 
-// One walk serves the looks of many jobs that come together.
-void JobTree::refresh_table() noexcept {
+// One reading serves the looks of many jobs that come together, if they were there at the time.
+bool JobTree::table_will_do() const noexcept {
     constexpr Nanoseconds fresh = std::chrono::microseconds(500);
-    if (!tools_.table) {
-        tools_.table.emplace();
-    } else if (now() - tools_.table_time < fresh) {
+    const bool newly_born = birth_ && tools_.table_moment && tools_.table_moment->own < birth_->own;
+    return tools_.table && tools_.table_first <= processes_->root() && now() - tools_.table_time < fresh && !newly_born;
+}
+
+void JobTree::refresh_table(const std::optional<BirthWatch::Moment>& moment) noexcept {
+    // Asking for so many ids costs less than a walk over the processes of a small machine.
+    constexpr std::uint64_t few_ids = 64;
+    const pid_t root = processes_->root();
+    if (table_will_do()) {
         return;
     }
-    tools_.table->refresh(*tools_.proc);
+    if (!tools_.table) {
+        tools_.table.emplace();
+    }
+    // Who descends from the main process has a greater id, unless ids have begun again meanwhile.
+    const auto others = birth_ && moment ? BirthWatch::others_between(*birth_, *moment) : std::nullopt;
+    const bool few = others && moment->last >= root && moment->given - birth_->given <= few_ids;
+    if (few && tools_.table->refresh(*tools_.proc, root, moment->last)) {
+        tools_.table_first = root;
+    } else {
+        tools_.table->refresh(*tools_.proc);
+        tools_.table_first = 0;
+        ++tools_.walks;
+    }
+    tools_.table_moment = moment;
     tools_.table_time = now();
 }
 
+// Whether nobody can have been born into it. Children of the host are known not to be.
+bool JobTree::alone_since(const std::optional<BirthWatch::Moment>& moment) const noexcept {
+    return moment && alone_at_ && BirthWatch::others_between(*alone_at_, *moment) == 0U;
+}
+
+bool JobTree::is_alone() noexcept { return kind_ == Kind::tree && alone_at_ && alone_since(tools_.births.look()); }
+
+// The same since its birth: all that it used is its own.
+bool JobTree::was_always_alone() noexcept {
+    if (kind_ != Kind::tree || !birth_) {
+        return false;
+    }
+    const auto moment = tools_.births.look();
+    return moment && BirthWatch::others_between(*birth_, *moment) == 0U;
+}
+
+// Whether the main process is dead and was found alone. Then nobody is left who could have been in the middle of a
+// fork, of which the id is given away some time before /proc shows it: as long as somebody lives, "none was born since"
+// does not mean that all were seen.
+bool JobTree::left_alone() const noexcept {
+    const auto members = processes_->members();
+    return tools_.table->complete() && members.size() == 1 && members[0].pid == processes_->root() &&
+           members[0].stat.dead();
+}
+
+// Whether what was read for another job has all that a new walk would find of this one, if it was dead then.
+bool JobTree::table_tells_all(const BirthWatch::Moment& moment) const noexcept {
+    return tools_.table && tools_.table_moment && tools_.table_first <= processes_->root() &&
+           BirthWatch::others_between(*tools_.table_moment, moment) == 0U;
+}
+
+// Orphans of a job that nothing holds together are known by its process group and session, which only a walk over all
+// processes tells. Most jobs are one process and over soon, and cost none.
+void JobTree::find_by_group(Age oldest) noexcept {
+    const auto moment = tools_.births.look();
+    if (alone_since(moment)) {
+        return processes_->refresh(*tools_.proc);
+    }
+    const auto scan = [&] {
+        processes_->scan(*tools_.table);
+        if (tools_.table_moment && left_alone()) {
+            alone_at_ = tools_.table_moment;
+        }
+    };
+    if (oldest == Age::none) {
+        if (moment && table_tells_all(*moment)) {
+            scan();
+            if (alone_since(moment)) {
+                return;
+            }
+        }
+        tools_.table_time = {};
+    }
+    refresh_table(moment);
+    scan();
+}
+
 // Into the tools' list. False where /proc cannot be read.
-bool JobTree::find_processes() noexcept {
+bool JobTree::find_processes(Age oldest) noexcept {
     if (!tools_.proc || kind_ == Kind::none) {
         return false;
     }
@@ -234,11 +315,13 @@ bool JobTree::find_processes() noexcept {
         find_in_group();
         return true;
     }
-    // Orphans of a job that nothing holds together are known by its process group and session, which only a walk over
-    // all processes tells.
-    const bool by_group = kind_ == Kind::tree && !adopted_;
-    if (by_group || !processes_->scan(*tools_.proc)) {
-        refresh_table();
+    if (kind_ == Kind::tree && !adopted_) {
+        find_by_group(oldest);
+    } else if (!processes_->scan(*tools_.proc)) {
+        if (oldest == Age::none) {
+            tools_.table_time = {};
+        }
+        refresh_table(std::nullopt);
         processes_->scan(*tools_.table);
     }
     cpu_.update(*processes_);
@@ -262,6 +345,9 @@ Nanoseconds JobTree::cpu() noexcept {
         if (const auto group = group_->cpu()) {
             used = std::max(used, group->usage);
         }
+        used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
+    } else if (was_always_alone()) {
+        // Without a look: its own is all.
         used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
     } else if (find_processes()) {
         used = std::max(used, seen_by_looks());
@@ -407,8 +493,7 @@ void JobTree::signal(int number) noexcept {
         return;
     }
     // Found first: orphans are known by their parents, as long as these live.
-    tools_.table_time = {};
-    const bool found = find_processes();
+    const bool found = find_processes(Age::none);
     signal_main(number);
     if (!found) {
         return;
@@ -430,14 +515,17 @@ void JobTree::kill(bool main_lives) noexcept {
         (void)keeper_.signal(SIGCONT);  // a job of the same user may have stopped it
         return;
     }
-    // Without a look a job of one process costs no walk; who has left the group unseen escapes.
-    if (!looked_ && !main_lives) {
+    // Without a look a job costs no walk; who has left the group unseen escapes.
+    if (!main_lives && (!looked_ || is_alone())) {
         child_->signal_group(SIGKILL);
         return;
     }
     constexpr int rounds = 3;  // what is forked during a walk is found in the next
     for (int round = 0; round < rounds; ++round) {
         signal(SIGKILL);
+        if (!main_lives && is_alone()) {
+            return;
+        }
     }
 }
 
@@ -461,7 +549,8 @@ std::optional<bool> JobTree::populated() noexcept {
 }
 
 void JobTree::look_before_reaping() noexcept {
-    if (kind_ == Kind::tree && looked_) {
+    // Of one that was alone its rusage tells all.
+    if (kind_ == Kind::tree && looked_ && !was_always_alone()) {
         (void)cpu();
     }
 }

@@ -11,6 +11,7 @@
 #include <proctor/job.hpp>
 #include <proctor/result.hpp>
 
+#include "accounting/birth_watch.hpp"
 #include "accounting/memory_sample.hpp"
 #include "accounting/process_cpu.hpp"
 #include "accounting/process_tree.hpp"
@@ -117,8 +118,20 @@ public:
 private:
     [[nodiscard]] Expected<void> take_group(const Job& job);
     [[nodiscard]] std::optional<Error> missing(const Require& require) const;
-    bool find_processes() noexcept;
-    void refresh_table() noexcept;
+    /// How new what is found has to be.
+    enum class Age : std::uint8_t {
+        recent,  ///< what another look has read a moment ago will do
+        none,    ///< who is there now is found
+    };
+    bool find_processes(Age oldest = Age::recent) noexcept;
+    void find_by_group(Age oldest) noexcept;
+    [[nodiscard]] bool is_alone() noexcept;
+    [[nodiscard]] bool was_always_alone() noexcept;
+    [[nodiscard]] bool table_will_do() const noexcept;
+    [[nodiscard]] bool alone_since(const std::optional<BirthWatch::Moment>& moment) const noexcept;
+    [[nodiscard]] bool left_alone() const noexcept;
+    [[nodiscard]] bool table_tells_all(const BirthWatch::Moment& moment) const noexcept;
+    void refresh_table(const std::optional<BirthWatch::Moment>& moment) noexcept;
     void find_in_group() noexcept;
     void find_threads() noexcept;
     [[nodiscard]] int shells() noexcept;
@@ -140,6 +153,11 @@ private:
     Keeper control_{};
     KeeperReport report_{};  // the last, which has all that is known
     std::uint32_t told_ = 0;
+
+    // Of a tree in a process group. When the main process was born; and since when it is known to be alone, if nobody
+    // was born since then: from the beginning, or again when it was dead and a walk found nobody else.
+    std::optional<BirthWatch::Moment> birth_{};
+    std::optional<BirthWatch::Moment> alone_at_{};
 
     std::optional<ProcessTree> processes_{};
     std::optional<TreeMemory> memory_{};

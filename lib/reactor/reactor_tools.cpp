@@ -34,7 +34,7 @@ Expected<void> ReactorCore::find_tools() {
             if (keeper && tools_.groups == nullptr) {
                 tools_.keeper = std::move(*keeper);
             }
-            return {};
+            break;
         }
         case Containment::cgroup: return make_groups();
         case Containment::keeper: {
@@ -45,7 +45,10 @@ Expected<void> ReactorCore::find_tools() {
             tools_.keeper = std::move(*keeper);
             return {};
         }
-        case Containment::tree: return {};
+        case Containment::tree: break;
+    }
+    if (tools_.groups == nullptr && !tools_.keeper) {
+        tools_.births = BirthWatch::open();
     }
     return {};
 }
