@@ -57,7 +57,8 @@ CgroupPool::CgroupPool(CgroupPlace place, ReactorGroup own, unsigned ahead_max)
       path_(place_.path + "/" + own_.name),
       controllers_(enable_controllers(own_.directory.get())),
       process_(::getpid()),
-      ahead_max_(ahead_max) {}
+      ahead_max_(ahead_max),
+      has_cpuset_(::faccessat(own_.directory.get(), "cpuset.cpus.effective", F_OK, 0) == 0) {}
 
 Expected<Cgroup*> CgroupPool::acquire(bool used_once) {
     assert(own_.directory);

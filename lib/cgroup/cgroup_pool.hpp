@@ -59,6 +59,9 @@ public:
     /// How to get memory and pids; empty if they are there.
     [[nodiscard]] const std::string& cure() const noexcept { return place_.cure; }
 
+    /// Whether jobs get the processors of a cpuset, and not those of whom they come from.
+    [[nodiscard]] bool has_cpuset() const noexcept { return has_cpuset_; }
+
     /// No job's group has used processor time after this moment, as far as the kernel has accounted it by now. One
     /// reading for all jobs of a tick; always now where it cannot be had.
     [[nodiscard]] Instant last_activity(Instant time) noexcept;
@@ -103,6 +106,7 @@ private:
     std::size_t next_spent_ = 0;  ///< where removing goes on, so that a busy one does not hold up others
     bool making_failed_ = false;
 
+    bool has_cpuset_;
     UniqueFd own_cpu_{};
     std::optional<std::uint64_t> usage_{};  ///< as it was read last
     Instant usage_read_at_{};

@@ -346,13 +346,11 @@ Nanoseconds JobTree::cpu() noexcept {
             used = std::max(used, group->usage);
         }
         used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
-    } else if (was_always_alone()) {
-        // Without a look: its own is all.
-        used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
-    } else if (find_processes()) {
+    } else if (const bool alone = was_always_alone(); !alone && find_processes()) {
         used = std::max(used, seen_by_looks());
         looked_ = true;
     } else if (child_ != nullptr) {
+        // Alone, its own is all, and no look is needed.
         used = std::max(used, process_cpu(child_->pid()).value_or(Nanoseconds::zero()));
     }
     cpu_seen_ = used;

@@ -78,6 +78,7 @@ public:
 
     /// Processor time up to now. Never goes back.
     [[nodiscard]] Nanoseconds cpu() noexcept;
+    [[nodiscard]] bool has_cpuset() const noexcept { return group_ != nullptr && tools_.groups->has_cpuset(); }
     /// Whether it has used none since then, which is asked for all jobs of a reactor together; false if that is not
     /// known.
     [[nodiscard]] bool idle_since(Instant time) noexcept;

@@ -112,8 +112,10 @@ void set_scheduling(LaunchRecord& record) {
         require(record, ChildStep::nice, raw::call(__NR_setpriority, 0 /* PRIO_PROCESS */, 0, record.nice));
     }
     if (record.affinity_bytes > 0) {
-        require(record, ChildStep::affinity,
-                raw::call(__NR_sched_setaffinity, 0, record.affinity_bytes, address(record.affinity)));
+        const long status = raw::call(__NR_sched_setaffinity, 0, record.affinity_bytes, address(record.affinity));
+        if (record.affinity_required) {
+            require(record, ChildStep::affinity, status);
+        }
     }
 }
 

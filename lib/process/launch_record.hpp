@@ -58,6 +58,7 @@ struct LaunchRecord {
     unsigned rlimit_count = 0;
     const unsigned long* affinity = nullptr;
     unsigned affinity_bytes = 0;
+    bool affinity_required = true;
     const unsigned* groups = nullptr;
     unsigned group_count = 0;
     unsigned uid = 0;

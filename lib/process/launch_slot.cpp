@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <string_view>
 
 #include "process/launcher.hpp"
+#include "process/processors.hpp"
 
 namespace proctor::detail {
 
@@ -230,6 +232,15 @@ void LaunchSlot::prepare_identity(const Job& job) {
     record_.no_new_privileges = !job.allow_new_privileges;
     record_.parent_death_signal = job.parent_death_signal.value_or(0);
     record_.host_pid = job.parent_death_signal ? ::getpid() : 0;
+}
+
+// Not required: the cpuset may have none of those.
+void LaunchSlot::keep_affinity() {
+    affinity_.resize(processor_numbers_end / CHAR_BIT / sizeof(unsigned long));
+    const long bytes = ::syscall(SYS_sched_getaffinity, 0, affinity_.size() * sizeof(unsigned long), affinity_.data());
+    record_.affinity = affinity_.data();
+    record_.affinity_bytes = bytes > 0 ? static_cast<unsigned>(bytes) : 0;
+    record_.affinity_required = false;
 }
 
 // Not by setsid: with all signals blocked a terminal cannot reach it anyway, and a session costs a scheduling group of

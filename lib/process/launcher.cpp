@@ -241,7 +241,7 @@ void Launcher::release(LaunchSlot& slot) {
 // (CLOSE_RANGE_UNSHARE, 5.9) costs the same whatever the host holds. What it is to get must be among the lowest then,
 // and stay open there until it has gone.
 void Launcher::keep_low_numbers() {
-    if (open_files_soft_ < 12 * small_table) {
+    if (open_files_soft_ < std::uint64_t{12} * small_table) {
         return;  // jobs need them more
     }
     placeholder_.reset(::open("/", O_PATH | O_CLOEXEC));
@@ -324,8 +324,12 @@ void Launcher::take_back_from(const LaunchSlot& slot) noexcept {
 Expected<Child> Launcher::launch(const Job& job, LaunchSlot& slot, std::vector<DescriptorMove> moves,
                                  const Birth& birth) {
     slot.prepare(job, std::move(moves), open_files_soft_, open_files_hard_);
-    return clone(slot, {birth.cgroup, always_suspend_ || birth.suspend || job.user, birth.may_keep_descriptors},
-                 job.user.has_value());
+    if (birth.loses_affinity && job.affinity.empty()) {
+        slot.keep_affinity();
+    }
+    Birth suspended = birth;
+    suspended.suspend = always_suspend_ || birth.suspend || job.user;
+    return clone(slot, suspended, job.user.has_value());
 }
 
 Expected<Child> Launcher::clone(LaunchSlot& slot, const Birth& birth, bool changes_user) {
@@ -382,7 +386,7 @@ Expected<KeptChild> Launcher::launch_in_keeper(const Job& job, LaunchSlot& slot,
     slot.prepare_own({.path = keeper.path,
                       .words = {"proctor-keeper", "job", std::to_string(plan), program_of(job).substr(0, 64)},
                       .moves = std::move(moves)});
-    auto child = clone(slot, {-1, always_suspend_}, false);
+    auto child = clone(slot, {.suspend = always_suspend_}, false);
     if (!child) {
         return tl::unexpected<Error>(std::move(child.error()));
     }
@@ -395,7 +399,7 @@ Expected<Child> Launcher::launch_own(const OwnProgram& program) {
         return tl::unexpected<Error>(std::move(slot.error()));
     }
     (*slot)->prepare_own(program);
-    auto child = clone(**slot, {-1, true}, false);
+    auto child = clone(**slot, {.suspend = true}, false);
     std::optional<Error> error;
     if (child && (*slot)->record_.stamp_ns == 0) {
         error = (*slot)->own_error();

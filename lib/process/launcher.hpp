@@ -75,6 +75,7 @@ private:
     void prepare_descriptors(std::vector<DescriptorMove> moves);
     void prepare_rlimits(const ResourceLimits& limits, std::uint64_t soft, std::uint64_t hard);
     void prepare_identity(const Job& job);
+    void keep_affinity();
     void prepare_own(const OwnProgram& program);
 
     /// Whom `record_` tells of.
@@ -105,6 +106,8 @@ struct Child {
 struct Birth {
     int cgroup = -1;       ///< a cgroup's directory; -1: the host's own
     bool suspend = false;  ///< the host's thread waits until the child has left its memory (CLONE_VFORK)
+    /// The cgroup has a cpuset of its own: who is born there gets its processors instead of the host's.
+    bool loses_affinity = false;
     /// Whether the child's descriptors may stay open here until the slot is released. So not where somebody may wait
     /// for their end meanwhile.
     bool may_keep_descriptors = false;

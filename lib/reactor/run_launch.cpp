@@ -71,7 +71,10 @@ Expected<void> Run::launch_direct(StdioSetup& setup) {
     // Of live input it is told at once that the child reads no more, and of a pair's words that they have ended.
     const bool may_keep = setup.only_ours && !pair_ && job_.input.source() != Input::Source::live;
     auto child = core_.launcher().launch(job_, *slot_, std::move(setup.moves),
-                                         {tree_.birthplace(), tree_.memory_by_kernel(), may_keep});
+                                         {.cgroup = tree_.birthplace(),
+                                          .suspend = tree_.memory_by_kernel(),
+                                          .loses_affinity = tree_.has_cpuset(),
+                                          .may_keep_descriptors = may_keep});
     if (!child) {
         return tl::unexpected<Error>(std::move(child.error()));
     }
