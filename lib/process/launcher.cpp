@@ -264,6 +264,7 @@ Launcher::LowNumbers* Launcher::find_low_numbers(int highest) noexcept {
         return nullptr;
     }
     LowNumbers& low = low_[next_low_];
+    next_low_ = (next_low_ + 1) % low_.size();  // whatever becomes of it: one that is stuck is not waited for each time
     if (low.borrower != nullptr && highest >= large_table) {
         await_departure(*low.borrower);
     }
@@ -273,7 +274,6 @@ Launcher::LowNumbers* Launcher::find_low_numbers(int highest) noexcept {
     if (low.borrower != nullptr) {
         take_back(low);
     }
-    next_low_ = (next_low_ + 1) % low_.size();
     return &low;
 }
 
