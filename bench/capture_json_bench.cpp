@@ -86,19 +86,6 @@ BENCHMARK_CAPTURE(encode, json, true)->Apply(in_all_cases);
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    // In front of the caller's own, which win.
-    std::string repetitions = "--benchmark_repetitions=15";
-    std::string seconds = "--benchmark_min_time=0.05";
-    std::string shuffled = "--benchmark_enable_random_interleaving=true";
-    std::vector<char*> all(arguments, arguments + argument_count);
-    all.insert(all.begin() + 1, {repetitions.data(), seconds.data(), shuffled.data()});
-    int all_count = static_cast<int>(all.size());
-    all.push_back(nullptr);
-    benchmark::Initialize(&all_count, all.data());
-    if (benchmark::ReportUnrecognizedArguments(all_count, all.data())) {
-        return 2;
-    }
-    bench::RatioReporter reporter("memcpy");
-    const std::size_t matching = benchmark::RunSpecifiedBenchmarks(&reporter);
-    return matching > 0 && !reporter.failed() ? 0 : 1;
+    return bench::run_with_ratios(argument_count, arguments,
+                                  {.baseline = "memcpy", .repetitions = 15, .seconds = "0.05"});
 }

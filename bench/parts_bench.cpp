@@ -240,19 +240,6 @@ BENCHMARK(look_memory)->Name("process/memory");
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    // In front of the caller's own, which win.
-    std::string repetitions = "--benchmark_repetitions=15";
-    std::string seconds = "--benchmark_min_time=0.05";
-    std::string shuffled = "--benchmark_enable_random_interleaving=true";
-    std::vector<char*> all(arguments, arguments + argument_count);
-    all.insert(all.begin() + 1, {repetitions.data(), seconds.data(), shuffled.data()});
-    int all_count = static_cast<int>(all.size());
-    all.push_back(nullptr);
-    benchmark::Initialize(&all_count, all.data());
-    if (benchmark::ReportUnrecognizedArguments(all_count, all.data())) {
-        return 2;
-    }
-    bench::RatioReporter reporter("floor");
-    const std::size_t matching = benchmark::RunSpecifiedBenchmarks(&reporter);
-    return matching > 0 && !reporter.failed() ? 0 : 1;
+    return bench::run_with_ratios(argument_count, arguments,
+                                  {.baseline = "floor", .repetitions = 15, .seconds = "0.05"});
 }

@@ -119,4 +119,22 @@ void RatioReporter::print_group(const Group& group) {
     }
 }
 
+int run_with_ratios(int argument_count, char** arguments, const RatioPlan& plan) {
+    // In front of the caller's own, which win.
+    std::string repetitions = "--benchmark_repetitions=" + std::to_string(plan.repetitions);
+    std::string seconds = "--benchmark_min_time=" + std::string(plan.seconds);
+    std::string shuffled = "--benchmark_enable_random_interleaving=true";
+    std::vector<char*> all(arguments, arguments + argument_count);
+    all.insert(all.begin() + 1, {repetitions.data(), seconds.data(), shuffled.data()});
+    int all_count = static_cast<int>(all.size());
+    all.push_back(nullptr);
+    benchmark::Initialize(&all_count, all.data());
+    if (benchmark::ReportUnrecognizedArguments(all_count, all.data())) {
+        return 2;
+    }
+    RatioReporter reporter(plan.baseline);
+    const std::size_t matching = benchmark::RunSpecifiedBenchmarks(&reporter);
+    return matching > 0 && !reporter.failed() ? 0 : 1;
+}
+
 }  // namespace bench

@@ -50,4 +50,13 @@ private:
     bool failed_ = false;
 };
 
+struct RatioPlan {
+    std::string_view baseline{};    ///< the contender that others are divided by
+    int repetitions = 15;           ///< of each measurement, in an order that is shuffled
+    std::string_view seconds = "";  ///< that each repetition takes at least
+};
+
+/// What main() does: runs all benchmarks of the program, whose arguments win over the plan, and gives the exit status.
+int run_with_ratios(int argument_count, char** arguments, const RatioPlan& plan);
+
 }  // namespace bench
