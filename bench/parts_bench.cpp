@@ -24,14 +24,14 @@
 #include "accounting/proc_directory.hpp"
 #include "accounting/process_stat.hpp"
 #include "ratio_reporter.hpp"
-#include "ring/uring_engine.hpp"
+#include "ring/make_engine.hpp"
 
 namespace {
 
 using proctor::detail::Bound;
+using proctor::detail::make_engine;
 using proctor::detail::ProcDirectory;
 using proctor::detail::Read;
-using proctor::detail::UringEngine;
 
 constexpr std::size_t read_size = std::size_t{64} * 1024;
 constexpr std::size_t reads = 16;
@@ -181,10 +181,10 @@ private:
     int received_ = 0;
 };
 
-void event_ring(benchmark::State& state) {
-    auto engine = UringEngine::create(64, proctor::detail::probe_kernel());
+void event(benchmark::State& state, proctor::EngineChoice choice) {
+    auto engine = make_engine(choice, 64, proctor::detail::probe_kernel());
     if (!engine || !(*engine)->bind()) {
-        state.SkipWithError("there is no io_uring here");
+        state.SkipWithError("there is no such engine here");
         return;
     }
     const PipeEnds pipe;
@@ -201,7 +201,13 @@ void event_ring(benchmark::State& state) {
 }
 
 BENCHMARK(event_floor)->Name("event/floor");
-BENCHMARK(event_ring)->Name("event/ring");
+BENCHMARK_CAPTURE(event, epoll, proctor::EngineChoice::poll)->Name("event/epoll");
+
+// Left out where the ring is refused.
+[[maybe_unused]] const auto* const event_ring =
+    make_engine(proctor::EngineChoice::io_uring, 8, proctor::detail::probe_kernel())
+        ? benchmark::RegisterBenchmark("event/ring", event, proctor::EngineChoice::io_uring)
+        : nullptr;
 
 // --- Looking at a process
 

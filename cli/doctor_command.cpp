@@ -17,7 +17,7 @@ Diagnosis diagnose(const DoctorRequest& request) {
             diagnosis.text += fmt::format(" — {}", each.cure);
         }
         diagnosis.text += '\n';
-        if (each.name == "io_uring" && !each.available) {
+        if (each.name == "engine" && !each.available) {
             diagnosis.status = failure_status;
         }
     }

@@ -253,6 +253,10 @@ void add_containment(CLI::App& app, ReactorOptions& reactor) {
         ->type_name("DIR")
         ->description("where cgroups may be made (default: found)")
         ->group(group);
+    add_value(app, "--engine", parse_engine, [&](const auto& engine) { reactor.engine = engine; })
+        ->type_name("ENGINE")
+        ->description("what it waits with: io_uring, poll (epoll), or\nautomatic: the first there is (default)")
+        ->group(group);
 }
 
 // --- Commands
@@ -402,7 +406,7 @@ Result<Request> read_doctor(const std::vector<std::string>& words) {
     }
     if (!split->command.empty()) {
         return misuse(fmt::format("{}: doctor takes no such word", split->command.front()),
-                      "write: proctor doctor [--containment KIND] [--cgroup DIR]");
+                      "write: proctor doctor [--containment KIND] [--cgroup DIR] [--engine ENGINE]");
     }
     if (const Result<void> parsed = parse(app, std::move(split->options)); !parsed) {
         return parsed.error();

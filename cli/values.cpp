@@ -302,6 +302,18 @@ Result<Containment> parse_containment(std::string_view text) {
     return not_a("a containment", text, "write automatic, cgroup, keeper or tree");
 }
 
+Result<EngineChoice> parse_engine(std::string_view text) {
+    constexpr std::array engines = {std::pair("automatic", EngineChoice::automatic),
+                                    std::pair("io_uring", EngineChoice::io_uring),
+                                    std::pair("poll", EngineChoice::poll)};
+    for (const auto& [word, engine] : engines) {
+        if (text == word) {
+            return engine;
+        }
+    }
+    return not_a("an engine", text, "write automatic, io_uring or poll");
+}
+
 Result<Order> parse_order(std::string_view text) {
     if (text == "pipe") {
         return Order::pipe;

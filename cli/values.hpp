@@ -39,6 +39,7 @@ namespace proctor::cli {
 
 /// automatic, cgroup, keeper or tree.
 [[nodiscard]] Result<Containment> parse_containment(std::string_view text);
+[[nodiscard]] Result<EngineChoice> parse_engine(std::string_view text);
 
 /// pipe or exact.
 [[nodiscard]] Result<Order> parse_order(std::string_view text);

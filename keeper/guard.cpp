@@ -69,6 +69,10 @@ void kill_group() {
         if (const long fd = system::open_at(group, "cgroup.kill", O_WRONLY); fd >= 0) {
             system::write(static_cast<int>(fd), "1", 1);
             system::close(static_cast<int>(fd));
+        } else if (const long freezer = system::open_at(group, "cgroup.freeze", O_WRONLY); freezer >= 0) {
+            system::write(static_cast<int>(freezer), "1",
+                          1);  // before 5.14; the frozen do not fork, and die when killed
+            system::close(static_cast<int>(freezer));
         }
         if (!is_populated(group)) {
             return;

@@ -5,15 +5,10 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -25,24 +20,11 @@
 #include <proctor/export.hpp>
 
 #include "command_driver.hpp"
+#include "forbid_io_uring.hpp"
 #include "support.hpp"
 
 using namespace std::string_literals;
 using namespace command_driver;
-
-namespace {
-
-// As the default profile of container engines does.
-bool forbid_io_uring() {
-    std::array<sock_filter, 4> steps{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                                      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-                                      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                                      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
-    const sock_fprog filter{steps.size(), steps.data()};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-}  // namespace
 
 // --- Exit statuses and messages
 
@@ -207,7 +189,7 @@ TEST_CASE("the example of the manual prints 5 and writes its result") {
     CHECK(json.null("/signal"));
     CHECK(json.real("/usage/wctime") > 0);
     CHECK(json.real("/usage/utime") + json.real("/usage/stime") > 0);
-    CHECK(json.text("/sources/engine") == "io_uring");
+    CHECK(json.text("/sources/engine") == support::engine());
     CHECK(json.number("/streams/stdin/bytes") == 4);
     CHECK(json.number("/streams/stdin/lines") == 1);
     CHECK_FALSE(json.truth("/streams/stdin/truncated"));
@@ -251,25 +233,61 @@ TEST_CASE("the result is written also if there was nothing to run") {
     CHECK(json.null("/usage"));
 }
 
-TEST_CASE("where io_uring is forbidden, the result says so, and what to do") {
+// What the command says where io_uring is refused to it; nothing if that cannot be arranged.
+static std::optional<Finished> finish_without_io_uring(const std::vector<std::string>& words) {
     constexpr int no_filter = 91;
-    const Finished done = finish({"run", "--result", "-", "--", "true"}, {}, [] {
-        if (!forbid_io_uring()) {
+    Finished done = finish(words, {}, [] {
+        if (!support::forbid_io_uring()) {
             _exit(no_filter);
         }
     });
     if (done.status == no_filter) {
         support::skip("the kernel has no seccomp filters");
-        return;
+        return std::nullopt;
     }
-    CHECK(done.status == 125);
-    CHECK(done.err.starts_with("proctor: setup: "));
-    const Json json(done.out);
-    CHECK(json.text("/outcome") == "error");
-    CHECK(json.text("/error/stage") == "setup");
-    CHECK(json.number("/error/errno") == EPERM);
-    CHECK_FALSE(json.text("/error/cure").empty());
-    CHECK(json.null("/returncode"));
+    return done;
+}
+
+TEST_CASE("where io_uring is forbidden, the poll engine runs jobs, and the result says so") {
+    if (const auto done = finish_without_io_uring({"run", "--result", "-", "--", "true"})) {
+        CHECK(done->status == 0);
+        CHECK(done->err.empty());
+        const Json json(done->out);
+        CHECK(json.text("/outcome") == "pass");
+        CHECK(json.text("/sources/engine") == "poll");
+    }
+}
+
+TEST_CASE("where io_uring is forbidden and asked for, the result says what to do") {
+    const auto done = finish_without_io_uring({"run", "--engine", "io_uring", "--result", "-", "--", "true"});
+    if (done) {
+        CHECK(done->status == 125);
+        CHECK(done->err.starts_with("proctor: setup: "));
+        const Json json(done->out);
+        CHECK(json.text("/outcome") == "error");
+        CHECK(json.text("/sources/engine") == "none");
+        CHECK(json.text("/error/stage") == "setup");
+        CHECK(json.number("/error/errno") == EPERM);
+        CHECK_FALSE(json.text("/error/cure").empty());
+        CHECK(json.null("/returncode"));
+    }
+}
+
+TEST_CASE("doctor tells which engine there is, and how to get the other") {
+    if (const auto done = finish_without_io_uring({"doctor"})) {
+        CHECK(done->status == 0);
+        CHECK(contains(done->out, "engine    yes  poll, "));
+        CHECK(contains(done->out, "io_uring  no   the poll engine is used instead"));
+        CHECK(contains(done->out, "seccomp profile"));
+    }
+    CHECK(finish_without_io_uring({"doctor", "--engine", "io_uring"}).value_or(Finished{.status = 125}).status == 125);
+}
+
+TEST_CASE("an engine can be chosen") {
+    const Finished done = finish({"run", "--engine", "poll", "--result", "-", "--", "true"});
+    CHECK(done.status == 0);
+    CHECK(Json(done.out).text("/sources/engine") == "poll");
+    CHECK(finish({"run", "--engine", "kqueue", "--", "true"}).status == 125);
 }
 
 TEST_CASE("bytes that are not UTF-8 in a command's name leave the result valid") {

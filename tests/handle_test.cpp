@@ -358,7 +358,7 @@ TEST_CASE("the result names its mechanisms") {
     RunResult result;
     reactor.submit(script("exit 0"), [&](RunResult&& ended) { result = std::move(ended); });
     REQUIRE(reactor.run());
-    CHECK(result.sources.engine == "io_uring");
+    CHECK(result.sources.engine == support::engine());
     CHECK(result.sources.containment == "tree");
     CHECK(result.sources.cpu == "rusage");
     CHECK_FALSE(result.sources.cpu_complete);

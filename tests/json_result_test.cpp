@@ -193,7 +193,7 @@ TEST_CASE("a result in which nothing is known has all keys") {
     CHECK(
         proctor::to_json(result) ==
         R"({"proctor":1,"outcome":"error","reason":null,"verbose_reason":null,"returncode":null,"exit_code":null,)"
-        R"("signal":null,"usage":null,"sources":{"engine":"io_uring","containment":"none","cpu":null,)"
+        R"("signal":null,"usage":null,"sources":{"engine":"none","containment":"none","cpu":null,)"
         R"("cpu_complete":false,"mem":null,"proc":null,"kill":null,"sample_interval":null},)"
         R"("streams":{"stdin":{"bytes":0,"lines":0,"truncated":false,"unread":null},)"
         R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0,"cut_by":null},)"

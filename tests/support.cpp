@@ -101,6 +101,11 @@ proctor::RunResult run_in(proctor::Containment containment, proctor::Job job) {
     return result;
 }
 
+std::string engine() {
+    const char* const told = std::getenv("PROCTOR_SUITE_ENGINE");
+    return told != nullptr ? told : "io_uring";
+}
+
 int rounds(int wanted) {
     if (const char* const told = std::getenv("PROCTOR_ROUNDS"); told != nullptr) return std::max(std::atoi(told), 1);
     const char* const divisor = std::getenv("PROCTOR_REPEAT_DIVISOR");

@@ -30,6 +30,9 @@ proctor::Job script(std::vector<std::string> words);
 /// Runs one job on a reactor of its own with this containment and waits for its end.
 proctor::RunResult run_in(proctor::Containment containment, proctor::Job job);
 
+/// The name of the engine that reactors have here: PROCTOR_SUITE_ENGINE in the environment, or io_uring.
+std::string engine();
+
 /// How often to repeat something: as often, or fewer times where PROCTOR_REPEAT_DIVISOR says that the machine is slow.
 int rounds(int wanted);
 

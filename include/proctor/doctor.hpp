@@ -11,7 +11,7 @@ namespace proctor {
 
 /// One thing that the running machine offers, or does not.
 struct Capability {
-    std::string name{};  ///< io_uring, cgroup, cpu, memory, tasks, kill, keeper, proc
+    std::string name{};  ///< engine, io_uring, cgroup, cpu, memory, tasks, kill, keeper, proc
     bool available = false;
     std::string detail{};  ///< what is used, and what it costs; or what is used instead, and why
     std::string cure{};    ///< how to get it; empty if it is there, or nothing helps

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <proctor/capture.hpp>
+#include <proctor/engine.hpp>
 #include <proctor/error.hpp>
 #include <proctor/export.hpp>
 #include <proctor/job.hpp>
@@ -151,6 +152,8 @@ struct ReactorOptions {
     /// that valgrind understands.
     bool suspend_while_starting = false;
 
+    EngineChoice engine = EngineChoice::automatic;
+
     Containment containment = Containment::automatic;
     /// A directory of the cgroup v2 hierarchy in which groups may be made; for controllers it must have no process of
     /// its own. Empty: one is looked for.
@@ -161,12 +164,14 @@ struct ReactorOptions {
     bool guard = true;
 };
 
-/// Runs jobs on one io_uring ring, in one thread and without a lock. It belongs to the thread that first runs it or
-/// asks for its fd(); what is submitted before is queued and launched then. Any number of reactors may live in one
-/// program.
+/// Runs jobs on one io_uring ring (or an epoll set), in one thread and without a lock. It belongs to the thread that
+/// first runs it or asks for its fd(); what is submitted before is queued and launched then. Any number of reactors may
+/// live in one program.
 class PROCTOR_API Reactor {
 public:
-    /// Errors: the kernel is too old (6.1 is needed), or io_uring is forbidden here; the cure says how to allow it.
+    /// Errors: no descriptor or memory is left for the engine; what `options` asks for is not there. Where
+    /// EngineChoice::io_uring was asked for: the kernel is too old (6.1 is needed), or it is forbidden here; the cure
+    /// says how to allow it.
     [[nodiscard]] static Result<Reactor> create(const ReactorOptions& options = {});
 
     Reactor(Reactor&&) noexcept;

@@ -60,7 +60,7 @@ struct ChildUsage {
 
 /// By which mechanism each number and each act came about. Null where there is none.
 struct Sources {
-    std::string_view engine = "io_uring";
+    std::string_view engine = "none";  ///< io_uring, poll; none if no reactor could be made
     std::string_view containment = "none";
     std::optional<std::string_view> cpu{};
     bool cpu_complete = false;  ///< whether every descendant's time is included

@@ -53,6 +53,10 @@ public:
     /// The reactor's group, in which are those of all jobs. -1 after shut_down().
     [[nodiscard]] int directory() const noexcept { return own_.directory.get(); }
     /// What groups of jobs have.
+    /// The file by which jobs are killed.
+    [[nodiscard]] std::string_view kill_file() const noexcept {
+        return own_.has_kill_file ? "cgroup.kill" : "cgroup.freeze";
+    }
     [[nodiscard]] const Controllers& controllers() const noexcept { return controllers_; }
     /// Of the reactor's group.
     [[nodiscard]] const std::string& path() const noexcept { return path_; }

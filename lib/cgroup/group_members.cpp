@@ -73,7 +73,12 @@ bool read_ids(int file, std::vector<pid_t>& ids) noexcept {
 }
 
 int kill_members(int directory) noexcept {
-    const int error_number = write_at_once(directory, "cgroup.kill", "1");
+    int error_number = write_at_once(directory, "cgroup.kill", "1");
+    if (error_number == ENOENT) {
+        // Before 5.14. Whoever is frozen does not fork and yet dies of SIGKILL; who forked while it began is found by
+        // the next round.
+        error_number = write_at_once(directory, "cgroup.freeze", "1");
+    }
     SmallText<128> text;
     if (error_number == 0 && find_value(text.read(directory, "cgroup.events"), "populated") != 0) {
         kill_listed_below(directory, deepest_group);

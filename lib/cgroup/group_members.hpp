@@ -41,10 +41,12 @@ void for_each_group(int directory, Visitor visit) {
 /// False if it could not be read to its end.
 bool read_ids(int file, std::vector<pid_t>& ids) noexcept;
 
-/// SIGKILL to all in a group and below, given its directory. 0, or the errno value of cgroup.kill.
+/// SIGKILL to all in a group and below, given its directory. 0, or the errno value of cgroup.kill. To be repeated until
+/// nobody is left.
 ///
 /// That file signals each process through its first thread, and one whose first thread has ended while others live is
-/// not reached by it. So those that are still listed are signalled one by one besides.
+/// not reached by it. So those that are still listed are signalled one by one besides. A kernel without
+/// it (before 5.14) freezes the group, and they are signalled one by one.
 int kill_members(int directory) noexcept;
 
 }  // namespace proctor::detail

@@ -108,6 +108,19 @@ bool is_reactor_group(std::string_view name) noexcept {
            name.find_first_not_of("0123456789abcdef", name_prefix.size()) == std::string_view::npos;
 }
 
+namespace {
+
+// 0, or an errno value.
+int find_way_to_kill(ReactorGroup& group) noexcept {
+    const auto may_write = [&](const char* file) {
+        return ::faccessat(group.directory.get(), file, W_OK, AT_EACCESS) == 0;
+    };
+    group.has_kill_file = may_write("cgroup.kill");
+    return group.has_kill_file || (errno == ENOENT && may_write("cgroup.freeze")) ? 0 : errno;
+}
+
+}  // namespace
+
 Expected<ReactorGroup> make_reactor_group(int place, const std::string& path) {
     // Each turn is lost only to a sweeper that starts in the few microseconds between two calls.
     constexpr int turns = 100;
@@ -128,13 +141,12 @@ Expected<ReactorGroup> make_reactor_group(int place, const std::string& path) {
         if (!group) {
             continue;
         }
-        if (::faccessat(group->directory.get(), "cgroup.kill", W_OK, AT_EACCESS) != 0) {
-            const int error_number = errno;
+        if (const int error_number = find_way_to_kill(*group); error_number != 0) {
             ::unlinkat(place, name.c_str(), AT_REMOVEDIR);
-            return error_number == ENOENT
-                       ? failure(Stage::cgroup, error_number, "groups in " + path + " have no cgroup.kill",
-                                 "use kernel 5.14 or newer")
-                       : tl::unexpected<Error>(explain_failure(error_number, path));
+            return error_number == ENOENT ? failure(Stage::cgroup, error_number,
+                                                    "groups in " + path + " have neither cgroup.kill nor cgroup.freeze",
+                                                    "use kernel 5.10 or newer")
+                                          : tl::unexpected<Error>(explain_failure(error_number, path));
         }
         // A job that may write to its own group may make groups in it: not more than we look for.
         static_cast<void>(write_at_once(group->directory.get(), "cgroup.max.depth", std::to_string(deepest_group)));

@@ -27,6 +27,7 @@ namespace proctor::detail {
 struct ReactorGroup {
     UniqueFd directory{};  ///< holds the lock
     std::string name{};
+    bool has_kill_file = true;  ///< cgroup.kill (5.14); else it is frozen to be killed
 };
 
 /// Whether the name is one that make_reactor_group gives.

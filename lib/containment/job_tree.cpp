@@ -195,7 +195,7 @@ std::string_view JobTree::containment() const noexcept {
 
 std::string_view JobTree::kill_mechanism() const noexcept {
     if (kind_ == Kind::cgroup) {
-        return "cgroup.kill";
+        return tools_.groups->kill_file();
     }
     if (kept()) {
         return "keeper";

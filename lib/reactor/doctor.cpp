@@ -11,7 +11,7 @@
 #include "cgroup/cgroup_pool.hpp"
 #include "process/keeper.hpp"
 #include "ring/kernel.hpp"
-#include "ring/uring_engine.hpp"
+#include "ring/make_engine.hpp"
 
 namespace proctor {
 
@@ -32,20 +32,30 @@ Capability missing(std::string name, std::string instead, const Error& why) {
     return {std::move(name), false, std::move(instead) + ": " + with_errno(why), why.cure};
 }
 
-Capability examine_ring() {
-    const detail::KernelFeatures kernel = detail::probe_kernel();
-    auto engine = detail::UringEngine::create(8, kernel);
+Capability examine_engine(const ReactorOptions& options, const detail::KernelFeatures& kernel) {
+    auto engine = detail::make_engine(options.engine, 8, kernel);
     if (!engine) {
-        return missing("io_uring", "nothing can be run", engine.error());
+        return missing("engine", "nothing can be run", engine.error());
     }
     utsname system{};
     ::uname(&system);
-    std::string text = std::string("the engine, on Linux ") + system.release;
+    std::string text = std::string((*engine)->name()) + ", on Linux " + system.release;
     const auto tell = [&](bool there, const char* what) { text += std::string(there ? "; " : "; no ") + what; };
     tell(kernel.write_without_signal, "writes without SIGPIPE");
     tell(kernel.pipe_without_nonblock, "reads of blocking pipes");
     tell(kernel.signal_group_by_pidfd, "signals to groups by pidfd");
-    return {"io_uring", true, std::move(text), ""};
+    return {"engine", true, std::move(text), ""};
+}
+
+Capability examine_ring(const ReactorOptions& options, const detail::KernelFeatures& kernel) {
+    auto engine = detail::make_engine(EngineChoice::io_uring, 8, kernel);
+    if (!engine) {
+        return missing("io_uring",
+                       options.engine == EngineChoice::automatic ? "the poll engine is used instead, which is slower"
+                                                                 : "the io_uring engine cannot be used",
+                       engine.error());
+    }
+    return {"io_uring", true, options.engine == EngineChoice::poll ? "can be used, and is not" : "is used", ""};
 }
 
 Capability examine_proc() {
@@ -107,7 +117,7 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
                                : ", used again and again (about 10 us a job)"),
                      ""});
     found.push_back({"cpu", true, "cpu.stat, complete", ""});
-    found.push_back({"kill", true, "cgroup.kill; nobody escapes", ""});
+    found.push_back({"kill", true, std::string((*pool)->kill_file()) + "; nobody escapes", ""});
     const std::string& cure = (*pool)->cure();
     found.push_back({"memory", controllers.memory,
                      controllers.memory ? "memory.max and memory.peak; such jobs start with the host's thread suspended"
@@ -122,7 +132,9 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
 
 std::vector<Capability> examine(const ReactorOptions& options) {
     std::vector<Capability> found;
-    found.push_back(examine_ring());
+    const detail::KernelFeatures kernel = detail::probe_kernel();
+    found.push_back(examine_engine(options, kernel));
+    found.push_back(examine_ring(options, kernel));
     if (options.containment == Containment::automatic || options.containment == Containment::cgroup) {
         examine_groups(options, found);
     }

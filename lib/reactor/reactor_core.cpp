@@ -16,7 +16,7 @@
 #include "cgroup/cgroup_file.hpp"
 #include "process/processors.hpp"
 #include "reactor/job_check.hpp"
-#include "ring/uring_engine.hpp"
+#include "ring/make_engine.hpp"
 
 namespace proctor::detail {
 
@@ -80,7 +80,7 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
         return failure(Stage::setup, EINVAL, "max_running is " + std::to_string(options.max_running),
                        "it goes from 1 to " + std::to_string(most_running));
     }
-    auto engine = UringEngine::create(options.max_running * requests_per_run, kernel);
+    auto engine = make_engine(options.engine, options.max_running * requests_per_run, kernel);
     if (!engine) {
         return tl::unexpected<Error>(std::move(engine.error()));
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <span>
 
@@ -57,6 +58,14 @@ public:
     [[nodiscard]] virtual const char* name() const noexcept = 0;
 
 protected:
+    static constexpr Nanoseconds wait_for_ever = Nanoseconds::max();
+    /// How long a pass may sleep that was given this time-out (negative: no such end).
+    [[nodiscard]] Nanoseconds wait_at_most(Nanoseconds timeout) const noexcept {
+        const Nanoseconds wait = timeout < Nanoseconds::zero() ? wait_for_ever : timeout;
+        const auto earliest = timers_.earliest();
+        return earliest ? std::min(wait, std::max(*earliest - now(), Nanoseconds::zero())) : wait;
+    }
+
     TimerQueue timers_{};
 };
 

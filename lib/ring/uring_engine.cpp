@@ -20,8 +20,6 @@ namespace {
 constexpr std::uint64_t ignored = 0;
 constexpr std::uint64_t wake_up = 1;
 
-constexpr Nanoseconds for_ever = Nanoseconds::max();
-
 Error refusal(int error_number) {
     switch (error_number) {
         case ENOSYS:
@@ -238,7 +236,8 @@ Expected<void> UringEngine::pass(Nanoseconds timeout) {
         ::eventfd_read(event_fd_.get(), &count);
     }
     retry_waiting();
-    if (const int status = enter(until_next_event(timeout)); !is_ordinary(status)) {
+    if (const int status = enter(waiting_first_ != nullptr ? Nanoseconds::zero() : wait_at_most(timeout));
+        !is_ordinary(status)) {
         return failure(Stage::io, -status, "the ring cannot be entered",
                        status == -EEXIST ? "a reactor belongs to the thread that first ran it" : "");
     }
@@ -257,20 +256,12 @@ int UringEngine::enter(Nanoseconds timeout) noexcept {
     } else {
         __kernel_timespec time = to_timespec(timeout);
         io_uring_cqe* entry = nullptr;
-        status = io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == for_ever ? nullptr : &time, nullptr);
+        status =
+            io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == wait_for_ever ? nullptr : &time, nullptr);
     }
     // Whatever has completed: the signal may come in an entry before the one that brings the completion (6.1, 6.12).
     guard.consume();
     return status;
-}
-
-Nanoseconds UringEngine::until_next_event(Nanoseconds timeout) const noexcept {
-    if (waiting_first_ != nullptr) {
-        return Nanoseconds::zero();
-    }
-    const Nanoseconds wait = timeout < Nanoseconds::zero() ? for_ever : timeout;
-    const auto earliest = timers_.earliest();
-    return earliest ? std::min(wait, std::max(*earliest - now(), Nanoseconds::zero())) : wait;
 }
 
 // Who is told of one read can so ask whether another has taken something meanwhile.

@@ -54,7 +54,6 @@ private:
     void note_arrivals() noexcept;
     void dispatch_ready() noexcept;
     void complete(Operation& operation, int result) noexcept;
-    [[nodiscard]] Nanoseconds until_next_event(Nanoseconds timeout) const noexcept;
     void arm_wake_up() noexcept;
 
     KernelFeatures kernel_;
