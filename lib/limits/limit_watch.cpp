@@ -99,12 +99,10 @@ void LimitWatch::on_look(int /*result*/) noexcept {
     if (look_cpu_ >= Nanoseconds::zero() && tree_.idle_since(cpu_read_at_)) {
         return unchanged();
     }
-    const Nanoseconds before = own_processor_time();
     const Instant time = now();
     const Nanoseconds used = tree_.cpu();
     cpu_read_at_ = time;
     if (used == look_cpu_) {
-        sampler_.charge(own_processor_time() - before);
         return unchanged();
     }
     const TreeLook look = tree_.look();
@@ -112,9 +110,7 @@ void LimitWatch::on_look(int /*result*/) noexcept {
     look_cpu_ = look.unconfirmed_memory ? Nanoseconds(-1) : used;
     ++looks_;
     last_look_ = time;
-    const std::optional<Reason> reason = crossed_by_look(look);
-    sampler_.charge(own_processor_time() - before);
-    if (reason) {
+    if (const std::optional<Reason> reason = crossed_by_look(look)) {
         return strike(*reason, time);
     }
     look_again(next_look(look));

@@ -48,8 +48,6 @@ void Sampler::start(Timer& look, Nanoseconds wish) {
     aim();
 }
 
-void Sampler::charge(Nanoseconds cost) noexcept { spent_ += cost; }
-
 // What was spent at this stretch tells at which one the share would have been kept. A time without looks brings it back
 // to one.
 void Sampler::balance(Instant time) noexcept {
@@ -93,8 +91,11 @@ void Sampler::on_tick(int result) noexcept {
     // What is left when the turn is over comes with the next tick, which is at once: between two turns the ring and the
     // timers of limits have theirs.
     const Instant time = now();
+    const Nanoseconds before = own_processor_time();
     while (looks_.fire_one(time) && now() - time < longest_turn) {
     }
+    // All of it, as ten thousand that find nothing are not for nothing.
+    spent_ += own_processor_time() - before;
     balance(time);
     aim();
 }

@@ -29,9 +29,6 @@ public:
     void start(Timer& look, Nanoseconds wish);
     void cancel(Timer& look) noexcept { looks_.cancel(look); }
 
-    /// What one look has cost. To be told after each.
-    void charge(Nanoseconds cost) noexcept;
-
     /// How much longer than wished intervals are now; 1 while the budget suffices.
     [[nodiscard]] int stretch() const noexcept { return stretch_; }
 
