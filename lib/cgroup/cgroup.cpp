@@ -86,6 +86,9 @@ Expected<void> Cgroup::limit_memory(Bytes most) {
 Expected<void> Cgroup::limit_tasks(std::uint64_t most) { return limit("pids.max", most, controllers_->pids, "pids"); }
 
 Expected<void> Cgroup::open_for_watching() {
+    if (lean_) {
+        return {};
+    }
     for (const File each : watched) {
         if (file(each) < 0) {
             return tl::unexpected<Error>(explain_failure(errno, path()));
@@ -94,12 +97,21 @@ Expected<void> Cgroup::open_for_watching() {
     return {};
 }
 
-bool Cgroup::kill() noexcept {
-    once_ = true;
-    return kill_members(directory()) == 0;
+void Cgroup::note_started() noexcept {
+    if (lean_) {
+        directory_.reset();
+    }
 }
 
-bool Cgroup::freeze(bool on) noexcept { return write_at_once(directory(), "cgroup.freeze", on ? "1" : "0") == 0; }
+bool Cgroup::kill() noexcept {
+    once_ = true;
+    return kill_members(directory_ ? directory() : open_shared(".", O_RDONLY | O_DIRECTORY)) == 0;
+}
+
+bool Cgroup::freeze(bool on) noexcept {
+    const int group = directory_ ? directory() : open_shared(".", O_RDONLY | O_DIRECTORY);
+    return write_at_once(group, "cgroup.freeze", on ? "1" : "0") == 0;
+}
 
 std::optional<bool> Cgroup::populated() noexcept { return read_event("populated"); }
 
@@ -183,14 +195,35 @@ bool Cgroup::processes(std::vector<pid_t>& pids) noexcept { return read_ids(file
 bool Cgroup::threads(std::vector<pid_t>& tids) noexcept { return read_ids(file(File::threads), tids); }
 
 int Cgroup::file(File which) noexcept {
+    // That one is waited for, so it must stay.
+    if (lean_ && which != File::pids_events) {
+        return open_shared(name_of(which), O_RDONLY);
+    }
     UniqueFd& file = files_[static_cast<std::size_t>(which)];
-    if (!file && directory_) {
-        file.reset(::openat(directory(), name_of(which), O_RDONLY | O_CLOEXEC));
+    if (!file && parent_ >= 0) {
+        file.reset(directory_ ? ::openat(directory(), name_of(which), O_RDONLY | O_CLOEXEC)
+                              : open(name_of(which), O_RDONLY));
     }
     return file.get();
 }
 
+int Cgroup::open(const char* file_name, int flags) const noexcept {
+    char path[64];
+    char* end = std::copy_n(name_, std::strlen(name_), path);
+    *end++ = '/';
+    std::strcpy(end, file_name);
+    return ::openat(parent_, path, flags | O_CLOEXEC | O_NOFOLLOW);
+}
+
+// The number of the one before is free then, so this does not fail for want of one.
+int Cgroup::open_shared(const char* file_name, int flags) noexcept {
+    shared_->reset();
+    shared_->reset(open(file_name, flags));
+    return shared_->get();
+}
+
 int Cgroup::make(int parent, std::uint64_t number) noexcept {
+    parent_ = parent;
     constexpr std::string_view prefix = "job-";
     std::memcpy(name_, prefix.data(), prefix.size());
     put_number(name_ + prefix.size(), name_ + sizeof name_, number);
@@ -209,6 +242,12 @@ int Cgroup::make(int parent, std::uint64_t number) noexcept {
 int Cgroup::begin(bool fresh) noexcept {
     baseline_ = {};
     errno = 0;
+    if (!directory_) {
+        directory_.reset(open_group(parent_, name_));
+        if (!directory_) {
+            return errno;
+        }
+    }
     if (fresh) {
         return 0;
     }
@@ -226,7 +265,7 @@ bool Cgroup::is_clean() noexcept {
     struct stat status {};
     // As in most file systems, a directory has a link more for each one in it.
     return find_value(lines, "populated") == 0U && find_value(lines, "frozen") == 0U &&
-           ::fstat(directory(), &status) == 0 && status.st_nlink == 2;
+           ::fstatat(parent_, name_, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_nlink == 2;
 }
 
 void Cgroup::close_most() noexcept {
@@ -246,6 +285,7 @@ void Cgroup::close_all() noexcept {
         file.reset();
     }
     directory_.reset();
+    parent_ = -1;
 }
 
 }  // namespace proctor::detail

@@ -38,7 +38,9 @@ struct GroupMemoryEvents {
 ///
 /// A reading is one pread into the stack and none where it cannot be had: the controller is not there, or somebody has
 /// removed the group. A file is opened when it is first read and kept open until the group is given back, so a job
-/// costs the directory, cgroup.events, and one descriptor for each file that is looked at.
+/// costs the directory, cgroup.events, and one descriptor for each file that is looked at. Where many live at once
+/// that would be most of the host's descriptors: such a group is *lean*, which keeps none once its job has started, and
+/// opens what is read in one descriptor that all lean groups share.
 class Cgroup {
 public:
     Cgroup() = default;
@@ -56,6 +58,9 @@ public:
 
     /// memory.max, which the kernel rounds down to whole pages; no swap; at an OOM the kernel kills all of the group.
     [[nodiscard]] Expected<void> limit_memory(Bytes most);
+    /// The job has been born into the group.
+    void note_started() noexcept;
+
     /// pids.max: threads count, and zombies until they are reaped.
     [[nodiscard]] Expected<void> limit_tasks(std::uint64_t most);
 
@@ -133,6 +138,8 @@ private:
     void close_all() noexcept;
 
     [[nodiscard]] int file(File which) noexcept;
+    [[nodiscard]] int open(const char* file_name, int flags) const noexcept;
+    [[nodiscard]] int open_shared(const char* file_name, int flags) noexcept;
     [[nodiscard]] std::optional<Bytes> read_bytes(File which) noexcept;
     [[nodiscard]] std::optional<GroupCpu> read_cpu() noexcept;
     [[nodiscard]] std::optional<bool> read_event(std::string_view key) noexcept;
@@ -146,6 +153,9 @@ private:
     // Of the pool.
     const std::string* parent_path_ = nullptr;
     const Controllers* controllers_ = nullptr;
+    UniqueFd* shared_ = nullptr;  // what lean groups read by
+    int parent_ = -1;
+    bool lean_ = false;
     bool once_ = false;  ///< it will not be used again
 };
 

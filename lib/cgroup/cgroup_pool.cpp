@@ -23,6 +23,9 @@ constexpr unsigned removed_at_once = 8;
 // Each is a directory and three files, open.
 constexpr std::size_t idle_max = 64;
 
+// As many jobs at once may have descriptors of their groups open.
+constexpr std::size_t roomy_max = 256;
+
 // Processes that do not die are stuck in the kernel. Another reactor will try again.
 constexpr unsigned left_over_tries = 20;
 constexpr int death_wait_ms = 1000;
@@ -93,6 +96,7 @@ Expected<Cgroup*> CgroupPool::acquire(bool used_once) {
 
 Cgroup* CgroupPool::take(Cgroup* group, bool once) noexcept {
     group->once_ = once;
+    group->lean_ = taken_ >= roomy_max;
     taken_most_ = std::max(taken_most_, ++taken_);
     return group;
 }
@@ -117,6 +121,7 @@ Cgroup& CgroupPool::blank_group() {
     }
     groups_.back()->parent_path_ = &path_;
     groups_.back()->controllers_ = &controllers_;
+    groups_.back()->shared_ = &shared_;
     return *groups_.back();
 }
 
@@ -246,6 +251,7 @@ void CgroupPool::shut_down() noexcept {
     }
     left_overs_.clear();
     own_cpu_.reset();
+    shared_.reset();
     if (ours) {
         static_cast<void>(kill_members(own_.directory.get()));
         await_death();

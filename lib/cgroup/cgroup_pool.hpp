@@ -93,6 +93,7 @@ private:
     ReactorGroup own_;
     std::string path_;
     Controllers controllers_{};
+    UniqueFd shared_{};  // of lean groups
     pid_t process_;
     unsigned ahead_max_;
     std::uint64_t last_number_ = 0;

@@ -109,6 +109,9 @@ void JobTree::begin(const ChildProcess& child) noexcept {
         return;
     }
     kind_ = group_ != nullptr ? Kind::cgroup : Kind::tree;
+    if (group_ != nullptr) {
+        group_->note_started();
+    }
     const BirthWatch::Moment birth = tools_.births.note_own(child.pid());
     if (kind_ == Kind::tree) {
         processes_.emplace(child.pid());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What a reactor holds trees together with: found when it is made, tidied while it runs.
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +11,9 @@
 namespace proctor::detail {
 
 namespace {
+
+// Each has its directory open.
+constexpr unsigned most_groups_ahead = 64;
 
 // Between two rounds of tidying groups; and where processes have to die first.
 constexpr Nanoseconds tidy_pause = std::chrono::milliseconds(1);
@@ -67,7 +71,7 @@ Expected<void> ReactorCore::make_groups() {
     if (!place) {
         return tl::unexpected<Error>(std::move(place.error()));
     }
-    auto pool = CgroupPool::create(std::move(*place), options_.max_running);
+    auto pool = CgroupPool::create(std::move(*place), std::min(options_.max_running, most_groups_ahead));
     if (!pool) {
         return tl::unexpected<Error>(std::move(pool.error()));
     }
