@@ -247,6 +247,13 @@ void change_group(char** words) {
     if (moved) wait_for_ever();
 }
 
+// Out of the process group that it leads, in which it leaves a child. Then it waits, to be ended.
+[[noreturn]] void change_process_group(char**) {
+    if (make_child() == 0) wait_for_ever();
+    tell("process group", setpgid(0, getpgid(getppid())) == 0);
+    wait_for_ever();
+}
+
 struct Deed {
     const char* name;
     int argument_count;
@@ -273,6 +280,7 @@ const Deed deeds[] = {
     {"raise-priority", 0, raise_priority},
     {"raise-limits", 0, raise_limits},
     {"change-group", 1, change_group},
+    {"change-process-group", 0, change_process_group},
 };
 
 }  // namespace

@@ -440,6 +440,15 @@ TEST_CASE("one with a user of its own cannot raise its limits") {
     });
 }
 
+TEST_CASE("one of the host's user that has left its control group is ended by its limit nevertheless") {
+    Scene scene(support::containments().front());
+    if (!scene.group()) return support::skip("there are no control groups");
+    const ground::Group elsewhere(scene.group()->file("elsewhere"));
+    Job job = deed("change-group " + elsewhere.file("cgroup.procs"));
+    job.limits.time = 300ms;
+    check_ended_by(scene.endure(job), Reason::time_limit);
+}
+
 TEST_CASE("one with a user of its own cannot leave its control group") {
     if (!may_become_others()) return;
     Scene scene(support::containments().front());
@@ -447,4 +456,13 @@ TEST_CASE("one with a user of its own cannot leave its control group") {
     const ground::Group elsewhere(scene.group()->file("elsewhere"));
     const Stranger stranger;
     check_prints(scene.endure(stranger.deed("change-group " + elsewhere.file("cgroup.procs"))), "group: refused\n");
+}
+
+TEST_CASE("one that has left its process group, and leaves a child in it, is ended by its limit") {
+    in_each([](Scene& scene) {
+        Job job = deed("change-process-group");
+        job.new_session = false;
+        job.limits.time = 300ms;
+        check_ended_by(scene.endure(job), Reason::time_limit);
+    });
 }
