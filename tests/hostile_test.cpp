@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: MIT
 //
 // Programs that mean harm, each in every containment: there is one result and it is right, nobody and nothing is left,
-// the host and the jobs beside and after are as they would be without.
+// the host and the jobs beside and after are as they would be without. What concerns rights is in hostile_rights_test.
 #include <fcntl.h>
-#include <pwd.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
-#include <functional>
-#include <optional>
-#include <sstream>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "cgroup_ground.hpp"
+#include "hostile_scene.hpp"
 
 using namespace std::chrono_literals;
+using hostile::check_ended_by;
+using hostile::check_prints;
+using hostile::deed;
+using hostile::in_each;
+using hostile::may_become_others;
+using hostile::Scene;
+using hostile::Stranger;
 using proctor::Containment;
 using proctor::Job;
-using proctor::Outcome;
 using proctor::Reactor;
 using proctor::Reason;
 using proctor::RunResult;
@@ -34,158 +32,6 @@ using proctor::STDERR;
 using proctor::STDOUT;
 using support::script;
 using support::TempDir;
-using support::Witness;
-
-namespace {
-
-std::string hostile_program() {
-    const char* const path = std::getenv("PROCTOR_HOSTILE_PROGRAM");
-    REQUIRE_MESSAGE(path != nullptr, "PROCTOR_HOSTILE_PROGRAM must name the hostile program");
-    return path;
-}
-
-Job deed(std::string_view words) {
-    Job job = script(words);
-    job.argv[0] = hostile_program();
-    return job;
-}
-
-bool owns_processes(unsigned user) {
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        struct stat status {};
-        if (stat(entry.path().c_str(), &status) == 0 && status.st_uid == user) return true;
-    }
-    return false;
-}
-
-// A user whom nobody knows and who has no process. Suites that run at once take different ones.
-unsigned unused_user() {
-    unsigned user = 40'000 + static_cast<unsigned>(getpid()) % 20'000;
-    while (getpwuid(user) != nullptr || owns_processes(user)) ++user;
-    return user;
-}
-
-// Deeds of a user of their own, done with a copy of the program, since the program may lie where that user cannot go.
-class Stranger {
-public:
-    [[nodiscard]] unsigned user() const { return user_; }
-    [[nodiscard]] Job deed(std::string_view words) const {
-        Job job = script(words);
-        job.argv[0] = program_;
-        job.user = {.uid = user_};
-        return job;
-    }
-
-private:
-    unsigned user_ = unused_user();
-    TempDir directory_{};
-    std::string program_ = directory_.write("program", support::read_file(hostile_program()), 0755);
-};
-
-bool may_become_others() {
-    if (geteuid() == 0) return true;
-    support::skip("only root may start a job as another user");
-    return false;
-}
-
-// A reactor with a bystander, which runs while the deed is done, and a job after it.
-class Scene {
-public:
-    explicit Scene(Containment kind)
-        : kind_(kind), group_(kind == Containment::cgroup ? ground::Group::make() : std::nullopt) {
-        if (group_) options_.cgroup = group_->path();
-        options_.containment = kind;
-    }
-
-    [[nodiscard]] const std::optional<ground::Group>& group() const { return group_; }
-
-    RunResult run(Job job) const {
-        Reactor reactor = support::make_reactor(options_);
-        RunResult result;
-        reactor.submit(std::move(job), [&](RunResult&& ended) { result = std::move(ended); });
-        REQUIRE(reactor.run());
-        return result;
-    }
-
-    RunResult endure(Job job) {
-        const auto descriptors = support::open_descriptors();
-        job.capture.spool_directory = spool_.path();
-        {
-            Reactor reactor = support::make_reactor(options_);
-            Witness witness(job);
-            play(reactor, job, witness);
-            // Without containment they are killed, and nobody waits for that.
-            if (kind_ == Containment::tree) CHECK(witness.all_gone());
-        }
-        CHECK(support::open_descriptors() == descriptors);
-        CHECK_FALSE(support::has_children());
-        CHECK(std::filesystem::is_empty(spool_.path()));
-        if (group_) CHECK(left_in_group() == 0);
-        return std::move(result_);
-    }
-
-private:
-    void play(Reactor& reactor, const Job& job, Witness& witness) {
-        int ends = 0;
-        bool begun = false;
-        std::string after;
-        support::Pipe release;
-        const auto on_deed_end = [&](RunResult&& result) {
-            ++ends;
-            if (kind_ != Containment::tree) CHECK_FALSE(witness.anybody_left());
-            result_ = std::move(result);
-            release.write_end.reset();
-            reactor.submit(script("print after"), [&](RunResult&& next) { after = next.capture.text(STDOUT); });
-        };
-        Job bystander = script("print up then await-end 8 then print -and-on");
-        bystander.descriptors.push_back({.from = release.read_end.get(), .to = 8});
-        RunResult beside;
-        reactor.submit(bystander, {.on_record =
-                                       [&](auto&&) {
-                                           if (!std::exchange(begun, true)) reactor.submit(job, on_deed_end);
-                                       },
-                                   .on_end = [&](RunResult&& result) { beside = std::move(result); }});
-        REQUIRE(reactor.run());
-        CHECK(ends == 1);
-        CHECK(after == "after");
-        CHECK_MESSAGE(beside.passed(), support::describe(beside));
-        CHECK(beside.capture.text(STDOUT) == "up-and-on");
-        CHECK_MESSAGE(result_.outcome != Outcome::error, support::describe(result_));
-    }
-
-    [[nodiscard]] std::size_t left_in_group() const {
-        std::size_t left = 0;
-        for (const std::string& name : ground::groups_in(group_->path()))
-            left += name.rfind("proctor-", 0) == 0 ? 1 : 0;
-        return left;
-    }
-
-    Containment kind_;
-    std::optional<ground::Group> group_;
-    proctor::ReactorOptions options_{};
-    TempDir spool_{};
-    RunResult result_{};
-};
-
-void in_each(const std::function<void(Scene&)>& act) {
-    for (const Containment kind : support::containments()) {
-        CAPTURE(support::name_of(kind));
-        Scene scene(kind);
-        act(scene);
-    }
-}
-
-void check_ended_by(const RunResult& result, Reason reason) {
-    CHECK_MESSAGE(result.reason == reason, support::describe(result));
-    CHECK(result.outcome == Outcome::fail);
-}
-
-void check_prints(const RunResult& result, const std::string& text) {
-    CHECK_MESSAGE(result.capture.text(STDOUT) == text, support::describe(result));
-    CHECK(result.passed());
-}
-
-}  // namespace
 
 // --- Descriptors and streams
 
@@ -394,75 +240,4 @@ TEST_CASE("files in memory count as the job's memory where the kernel keeps that
     const RunResult result = scene.endure(job);
     unlink(path.c_str());
     check_ended_by(result, Reason::memory_limit);
-}
-
-// --- Rights
-
-TEST_CASE("a set-uid program gives a job no rights, unless the job allows it") {
-    if (!may_become_others()) return;
-    const Stranger stranger;
-    const TempDir directory;
-    const std::string path = directory.write("setuid", support::read_file(hostile_program()), 04755);
-    struct statvfs mount {};
-    REQUIRE(statvfs(path.c_str(), &mount) == 0);
-    const std::string user = std::to_string(stranger.user());
-    in_each([&](Scene& scene) {
-        Job job = stranger.deed("users");
-        job.argv[0] = path;
-        check_prints(scene.endure(job), user + " " + user + " " + user + "\n");
-        if ((mount.f_flag & ST_NOSUID) != 0) return support::skip("set-uid programs have no effect in " + path);
-        if (support::status_field("self", "NoNewPrivs") != "0") return support::skip("the host may gain no rights");
-        job.allow_new_privileges = true;
-        check_prints(scene.endure(job), user + " 0 0\n");
-    });
-}
-
-TEST_CASE("one with a user of its own cannot take precedence") {
-    if (!may_become_others()) return;
-    for (const auto resource : {RLIMIT_NICE, RLIMIT_RTPRIO}) {
-        rlimit limit{};
-        REQUIRE(getrlimit(resource, &limit) == 0);
-        if (limit.rlim_cur > 0) return support::skip("the limits here let everybody take precedence");
-    }
-    const Stranger stranger;
-    in_each([&](Scene& scene) {
-        check_prints(scene.endure(stranger.deed("raise-priority")), "nice: refused\nreal time: refused\n");
-    });
-}
-
-TEST_CASE("one with a user of its own cannot raise its limits") {
-    if (!may_become_others()) return;
-    const Stranger stranger;
-    in_each([&](Scene& scene) {
-        Job job = stranger.deed("raise-limits");
-        job.resource_limits = {.core = 0, .file_size = 1'000'000, .open_files = 50, .stack = 8 << 20};
-        check_prints(scene.endure(job), "limit: refused\nlimit: refused\nlimit: refused\nlimit: refused\n");
-    });
-}
-
-TEST_CASE("one of the host's user that has left its control group is ended by its limit nevertheless") {
-    Scene scene(support::containments().front());
-    if (!scene.group()) return support::skip("there are no control groups");
-    const ground::Group elsewhere(scene.group()->file("elsewhere"));
-    Job job = deed("change-group " + elsewhere.file("cgroup.procs"));
-    job.limits.time = 300ms;
-    check_ended_by(scene.endure(job), Reason::time_limit);
-}
-
-TEST_CASE("one with a user of its own cannot leave its control group") {
-    if (!may_become_others()) return;
-    Scene scene(support::containments().front());
-    if (!scene.group()) return support::skip("there are no control groups");
-    const ground::Group elsewhere(scene.group()->file("elsewhere"));
-    const Stranger stranger;
-    check_prints(scene.endure(stranger.deed("change-group " + elsewhere.file("cgroup.procs"))), "group: refused\n");
-}
-
-TEST_CASE("one that has left its process group, and leaves a child in it, is ended by its limit") {
-    in_each([](Scene& scene) {
-        Job job = deed("change-process-group");
-        job.new_session = false;
-        job.limits.time = 300ms;
-        check_ended_by(scene.endure(job), Reason::time_limit);
-    });
 }
