@@ -371,7 +371,8 @@ void JobTree::signal(int number) noexcept {
         return;
     }
     for (const Process& process : tools_.processes) {
-        const bool has_it = process.pid == child_->pid() || (!adopted_ && process.stat.group == child_->pid());
+        // The main process, too, may have gone to another group.
+        const bool has_it = adopted_ ? process.pid == child_->pid() : process.stat.group == child_->pid();
         if (!has_it) {
             signal_if_same(*tools_.proc, process, number);
         }
@@ -380,6 +381,11 @@ void JobTree::signal(int number) noexcept {
 
 void JobTree::kill(bool main_lives) noexcept {
     if (kind_ == Kind::cgroup && group_->kill()) {
+        // One of the host's own user may have moved itself out of it, and the run would wait for it for ever.
+        if (main_lives) {
+            signal_main(SIGKILL);
+            (void)child_->signal(SIGKILL);
+        }
         return;
     }
     if (kept()) {
