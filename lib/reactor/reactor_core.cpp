@@ -84,6 +84,11 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
     if (!engine) {
         return tl::unexpected<Error>(std::move(engine.error()));
     }
+    return create(options, kernel, std::move(*engine));
+}
+
+Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions& options, const KernelFeatures& kernel,
+                                                           std::unique_ptr<Engine> engine) {
     auto null = NullDevice::open();
     if (!null) {
         return tl::unexpected<Error>(std::move(null.error()));
@@ -92,7 +97,7 @@ Expected<std::shared_ptr<ReactorCore>> ReactorCore::create(const ReactorOptions&
     if (options.max_running >= many_running) {
         core->launcher_.keep_low_numbers();
     }
-    core->engine_ = std::move(*engine);
+    core->engine_ = std::move(engine);
     core->null_ = std::move(*null);
     core->sampler_ = std::make_unique<Sampler>(*core->engine_);
     if (auto opened = core->sampler_->open(); !opened) {

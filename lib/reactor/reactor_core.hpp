@@ -53,6 +53,10 @@ public:
     /// A kernel other than the running one may be pretended, if it offers less.
     [[nodiscard]] static Expected<std::shared_ptr<ReactorCore>> create(const ReactorOptions& options,
                                                                        const KernelFeatures& kernel = probe_kernel());
+    /// On an engine that somebody else has made.
+    [[nodiscard]] static Expected<std::shared_ptr<ReactorCore>> create(const ReactorOptions& options,
+                                                                       const KernelFeatures& kernel,
+                                                                       std::unique_ptr<Engine> engine);
     ReactorCore(const ReactorCore&) = delete;
     ReactorCore& operator=(const ReactorCore&) = delete;
     ~ReactorCore();
