@@ -44,6 +44,8 @@ public:
     void assign_half(Job job, std::shared_ptr<Pair> pair, Side side, std::uint64_t id);
     /// Ends it without a launch; the result comes by its handler, in a later pass.
     void refuse(Error error);
+    /// The same when its turn has come: it then counts as launched, and its end makes room for the next.
+    void refuse_launch(Error error);
     /// False if no descriptor is left for it and `may_wait`: others run, which will give theirs back. It is queued
     /// still. `reactors_processor` is where the reactor's thread is, for the job's placement.
     [[nodiscard]] bool launch(bool may_wait, std::optional<unsigned> reactors_processor);
