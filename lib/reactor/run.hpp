@@ -124,6 +124,7 @@ private:
     void on_exit(int result) noexcept;
     void on_task_refused(int result) noexcept;
     void on_keeper_news(int result) noexcept;
+    void cannot_watch_keeper(int error_number) noexcept;
     void on_keeper_exit(int result) noexcept;
     void on_gone_timer(int result) noexcept;
     void on_wall_timer(int result) noexcept;
