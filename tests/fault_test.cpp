@@ -268,6 +268,7 @@ private:
         }
         ends.look();
         errors_ += ends.errors;
+        if (ends.errors > 0 && fault_ && fault_->error_number == EINTR) return "a signal made the job fail";
         if (ends.calls != 1) return std::to_string(ends.calls) + " results";
         if (!ends.complaint.empty()) return ends.complaint;
         return use_again(reactor);
