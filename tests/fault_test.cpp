@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -187,6 +187,9 @@ ReactorOptions options_for(EngineChoice engine, Containment containment, const s
     return options;
 }
 
+// With each errno value at each place; else with one of them, in turn.
+bool every_way() { return std::getenv("PROCTOR_ROUNDS") != nullptr && support::rounds(1) > 1; }
+
 // What a host has that a job may leave behind.
 struct Belongings {
     std::set<int> descriptors = support::open_descriptors();
@@ -201,13 +204,13 @@ public:
     Sweep(const Kind& kind, const ReactorOptions& options, Injector& injector)
         : kind_(kind), makes_reactor_(&kind == &kinds.front()), options_(options), injector_(injector) {}
 
-    /// Answers what is wrong. `every_way`: with each errno value at each place, else with one.
-    std::string run(bool every_way) {
+    /// Answers what is wrong.
+    std::string run() {
         submit_without_fault();
-        for (int target = 0;; ++target) {
+        for (int target = 0;; target += step()) {
             const auto first_way = static_cast<unsigned>(target);
             if (!attempt(target, first_way)) break;
-            const unsigned ways = every_way ? injector_.ways() : 1;
+            const unsigned ways = every_way() ? injector_.ways() : 1;
             for (unsigned way = 1; way < ways; ++way) attempt(target, first_way + way);
             ++places_;
         }
@@ -219,6 +222,12 @@ public:
     [[nodiscard]] int errors() const { return errors_; }
 
 private:
+    // Not each place where the machine is said to be slow.
+    static int step() {
+        constexpr int most = 10;
+        return every_way() ? 1 : std::max(most / support::rounds(most), 1);
+    }
+
     // What is made once for all reactors is made before.
     void submit_without_fault() {
         auto reactor = Reactor::create(options_);
@@ -316,12 +325,10 @@ private:
     int errors_ = 0;
 };
 
-bool every_way() { return std::getenv("PROCTOR_ROUNDS") != nullptr && support::rounds(1) > 1; }
-
 // "places faults errors" is what a host tells if nothing is wrong.
 std::string sweep_host(const Kind& kind, const ReactorOptions& options, Injector& injector) {
     Sweep sweep(kind, options, injector);
-    std::string complaint = sweep.run(every_way());
+    std::string complaint = sweep.run();
     if (!complaint.empty()) return complaint;
     std::ostringstream counts;
     counts << "right " << sweep.places() << ' ' << sweep.faults() << ' ' << sweep.errors();
