@@ -135,18 +135,24 @@ void submit_exact(Reactor& reactor, Ends& ends, const std::string&) {
     submit_one(reactor, ends, std::move(job), echoed);
 }
 
+// Made before the hosts are, which end without destructors.
+const support::TempDir& common_files() {
+    static const support::TempDir directory;
+    static const std::string input = directory.write("in", "hello");
+    return directory;
+}
+
 // Files that are opened for the job, and an output that is passed on.
 void submit_files(Reactor& reactor, Ends& ends, const std::string&) {
-    static const support::TempDir files;
-    static const std::string input = files.write("in", "hello");
+    const support::TempDir& files = common_files();
     static const support::Fd out = support::open_file(files.file("passed on"), O_RDWR | O_CREAT | O_CLOEXEC);
     Job job = script("copy-to-both");
-    job.input = Input::file(input);
+    job.input = Input::file(files.file("in"));
     job.output = Output::forward(out.get());
     job.error_output = Output::file(files.file("errors"));
     submit_one(reactor, ends, std::move(job), [](const RunResult& result) {
         return result.passed() && result.capture.text(STDOUT) == "hello" &&
-               support::read_file(files.file("errors")) == "hello";
+               support::read_file(common_files().file("errors")) == "hello";
     });
 }
 
@@ -368,6 +374,7 @@ void sweep_all(EngineChoice engine, Containment containment) {
 }
 
 void sweep_engine(EngineChoice engine) {
+    (void)common_files();
     if (!faults::can_inject()) {
         support::skip("system calls of another process cannot be made to fail here (ptrace)");
         return;
