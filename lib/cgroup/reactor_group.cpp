@@ -79,6 +79,7 @@ Removal remove_nested(int parent, const char* name, unsigned& work_left, int dep
     return worst == Removal::done ? remove_one(parent, name, work_left) : worst;
 }
 
+// If not, errno says why; EWOULDBLOCK: somebody else has it.
 bool has_lock(int directory) noexcept {
     int status = 0;
     do {
@@ -133,13 +134,12 @@ Expected<ReactorGroup> make_reactor_group(int place, const std::string& path) {
             return tl::unexpected<Error>(explain_failure(errno, path));
         }
         std::optional<ReactorGroup> group = lock_new_group(place, name);
-        if (!group && (errno == EMFILE || errno == ENFILE || errno == EACCES)) {
-            const int error_number = errno;
-            ::unlinkat(place, name.c_str(), AT_REMOVEDIR);
+        if (const int error_number = group ? 0 : errno; error_number != 0) {
+            ::unlinkat(place, name.c_str(), AT_REMOVEDIR);  // it is empty, whoever has it
+            if (error_number == EWOULDBLOCK || error_number == ENOENT || error_number == ENODEV) {
+                continue;
+            }
             return tl::unexpected<Error>(explain_failure(error_number, path));
-        }
-        if (!group) {
-            continue;
         }
         if (const int error_number = find_way_to_kill(*group); error_number != 0) {
             ::unlinkat(place, name.c_str(), AT_REMOVEDIR);

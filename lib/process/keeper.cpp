@@ -11,6 +11,11 @@ namespace proctor::detail {
 
 namespace {
 
+// Want of memory may be over in a moment.
+constexpr int tries_most = 3;
+
+bool may_pass(int error_number) noexcept { return error_number == ENOMEM || error_number == ENOBUFS; }
+
 // At most one descriptor comes with a message.
 UniqueFd descriptor_of(msghdr& message) noexcept {
     const cmsghdr* const header = CMSG_FIRSTHDR(&message);
@@ -29,15 +34,18 @@ Keeper::Received Keeper::receive(KeeperMessage& message) noexcept {
     message = {};
     iovec part{&message.report, sizeof message.report};
     alignas(cmsghdr) unsigned char ancillary[CMSG_SPACE(sizeof(int))];
-    for (;;) {
+    for (int tries = 1;; ++tries) {
         msghdr header{};
         header.msg_iov = &part;
         header.msg_iovlen = 1;
         header.msg_control = ancillary;
         header.msg_controllen = sizeof ancillary;
         const ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (size < 0 && errno == EAGAIN) {
-            return Received::nothing;
+        if (size < 0 && may_pass(errno) && tries < tries_most) {
+            continue;
+        }
+        if (size < 0 && (errno == EAGAIN || may_pass(errno))) {
+            return Received::nothing;  // what is there keeps the socket readable
         }
         // ECONNRESET: the keeper went without having read an order of ours. It is told once and before what the keeper
         // had said, which is still there.
@@ -52,8 +60,24 @@ Keeper::Received Keeper::receive(KeeperMessage& message) noexcept {
     }
 }
 
+int Keeper::kill() const noexcept {
+    const int status = send({KeeperOrder::kill, 0});
+    if (status < 0) {
+        ::shutdown(socket_.get(), SHUT_WR);
+    }
+    return status;
+}
+
 int Keeper::send(const KeeperCommand& command) const noexcept {
-    return ::send(socket_.get(), &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    int status = 0;
+    for (int tries = 0; tries < tries_most; ++tries) {
+        const bool sent = ::send(socket_.get(), &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+        status = sent ? 0 : -errno;
+        if (sent || (errno != EINTR && !may_pass(errno))) {
+            break;
+        }
+    }
+    return status;
 }
 
 }  // namespace proctor::detail

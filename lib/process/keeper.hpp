@@ -49,9 +49,11 @@ public:
 
     [[nodiscard]] Received receive(KeeperMessage& message) noexcept;
 
-    /// Orders SIGKILL for every descendant, until none is left. Gives 0 or -errno (EPIPE: the keeper is gone).
-    int kill() const noexcept { return send({KeeperOrder::kill, 0}); }
-    /// Orders a signal to every process that descends from the keeper when it comes to it.
+    /// Orders SIGKILL for every descendant, until none is left. If that cannot be said, the lifeline is cut, which is
+    /// the same order without words. Gives 0 or -errno (EPIPE: the keeper is gone).
+    int kill() const noexcept;
+    /// Orders a signal to every process that descends from the keeper when it comes to it. Gives 0 or
+    /// -errno (EPIPE: the keeper is gone).
     int signal(int number) const noexcept { return send({KeeperOrder::signal, number}); }
 
     void close() noexcept { socket_.reset(); }

@@ -89,10 +89,17 @@ unsigned Pair::launch(bool may_wait) {
         return 0;
     }
     zero_ = now();
-    if (!recorded() && !connect_directly(may_wait)) {
-        return 0;
-    }
     const auto alive = shared_from_this();  // whatever becomes of the runs
+    if (!recorded()) {
+        if (auto connected = connect_directly(); !connected) {
+            const int error_number = connected.error().error_number;
+            if (may_wait && (error_number == EMFILE || error_number == ENFILE)) {
+                return 0;
+            }
+            first_->refuse_launch(std::move(connected.error()));
+            return 1;
+        }
+    }
     unsigned launched = 0;
     const auto processor = current_processor();  // asked once: with the reactor, the two are together
     if (first_->launch(may_wait, processor)) {
@@ -110,14 +117,11 @@ unsigned Pair::launch(bool may_wait) {
     return launched;
 }
 
-bool Pair::connect_directly(bool may_wait) {
+Expected<void> Pair::connect_directly() {
     auto forth = make_pipe();
     auto back = make_pipe();
     if (!forth || !back) {
-        if (!may_wait) {
-            first_->refuse(std::move((forth ? back : forth).error()));
-        }
-        return !may_wait;
+        return tl::unexpected<Error>(std::move((forth ? back : forth).error()));
     }
     ends_ = {std::move(forth->reader), std::move(forth->writer), std::move(back->reader), std::move(back->writer)};
     const auto connect = [](Job& job, const UniqueFd& reader, const UniqueFd& writer) {
@@ -126,7 +130,7 @@ bool Pair::connect_directly(bool may_wait) {
     };
     connect(first_->job_, ends_[2], ends_[1]);
     connect(second_->job_, ends_[0], ends_[3]);
-    return true;
+    return {};
 }
 
 std::string_view Pair::on_words(Run& speaker, std::string_view data, Instant time) noexcept {

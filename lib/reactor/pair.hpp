@@ -77,7 +77,7 @@ private:
     [[nodiscard]] Run* other(const Run& run) const noexcept { return &run == first_ ? second_ : first_; }
     [[nodiscard]] static bool may_be_told_of(Run& run) noexcept;
     [[nodiscard]] bool may_have_run_on(Run& partner) const noexcept;
-    [[nodiscard]] bool connect_directly(bool may_wait);
+    [[nodiscard]] Expected<void> connect_directly();
     void tell(const CaptureRecord& record) const;
     void look_at_spool() noexcept;
     void on_spool_moved() noexcept override;

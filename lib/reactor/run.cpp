@@ -65,6 +65,11 @@ void Run::refuse(Error error) {
     }
 }
 
+void Run::refuse_launch(Error error) {
+    state_ = JobState::starting;
+    refuse(std::move(error));
+}
+
 void Run::on_exit(int result) noexcept {
     if (result < 0) {
         fail({Stage::wait, -result, "the child cannot be watched", ""});

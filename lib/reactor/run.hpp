@@ -44,6 +44,8 @@ public:
     void assign_half(Job job, std::shared_ptr<Pair> pair, Side side, std::uint64_t id);
     /// Ends it without a launch; the result comes by its handler, in a later pass.
     void refuse(Error error);
+    /// The same when its turn has come: it then counts as launched, and its end makes room for the next.
+    void refuse_launch(Error error);
     /// False if no descriptor is left for it and `may_wait`: others run, which will give theirs back. It is queued
     /// still. `reactors_processor` is where the reactor's thread is, for the job's placement.
     [[nodiscard]] bool launch(bool may_wait, std::optional<unsigned> reactors_processor);
@@ -122,6 +124,7 @@ private:
     void on_exit(int result) noexcept;
     void on_task_refused(int result) noexcept;
     void on_keeper_news(int result) noexcept;
+    void cannot_watch_keeper(int error_number) noexcept;
     void on_keeper_exit(int result) noexcept;
     void on_gone_timer(int result) noexcept;
     void on_wall_timer(int result) noexcept;

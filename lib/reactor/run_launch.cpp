@@ -219,10 +219,18 @@ bool Run::collect_launch() {
 }
 
 void Run::on_keeper_news(int result) noexcept {
-    if (result >= 0 && take_news() == Keeper::Received::nothing) {
+    if (result < 0) {
+        // Nobody would open the outputs, and a program that fills them would wait for ever.
+        cannot_watch_keeper(-result);
+        tree_.kill(true);  // the keeper's exit ends it
+    } else if (take_news() == Keeper::Received::nothing) {
         engine_.start(keeper_news_);
     }
     advance();
+}
+
+void Run::cannot_watch_keeper(int error_number) noexcept {
+    fail({Stage::wait, error_number, "the job's keeper cannot be watched", "run fewer jobs at once"});
 }
 
 Keeper::Received Run::take_news() noexcept {
@@ -260,7 +268,11 @@ void Run::main_started(KeeperMessage& message) noexcept {
     }
 }
 
-void Run::on_keeper_exit(int /*result*/) noexcept {
+void Run::on_keeper_exit(int result) noexcept {
+    if (result < 0) {
+        cannot_watch_keeper(-result);
+        (void)tree_.keeper().signal(SIGKILL);  // or the reaping would wait for a living one
+    }
     take_news();  // what it told last
     keeper_gone_ = true;
     collect_launch();
