@@ -33,6 +33,15 @@ void await_empty(Cgroup& group) {
     }
 }
 
+// After kill(), which is to be repeated as long as somebody is left.
+void await_killed(Cgroup& group) {
+    while (group.populated() == true) {
+        CHECK(group.kill());
+        pollfd entry{group.events(), POLLPRI, 0};
+        poll(&entry, 1, 10);
+    }
+}
+
 }  // namespace
 
 TEST_CASE("a process is born into a group, seen in it, and killed with it") {
@@ -56,7 +65,7 @@ TEST_CASE("a process is born into a group, seen in it, and killed with it") {
 
     CHECK(group.kill());
     CHECK(was_killed(main.wait()));
-    await_empty(group);
+    await_killed(group);
     pids.clear();
     CHECK(group.processes(pids));
     CHECK(pids.empty());
@@ -115,7 +124,7 @@ TEST_CASE("no process escapes the kill: other sessions, orphans, ignored signals
         CHECK(group.kill());
         CHECK(was_killed(main.wait()));
         CHECK(main.is_silent());
-        await_empty(group);
+        await_killed(group);
         reactor.pool->give_back(group);
     }
     // What was killed or frozen is not handed on: there the kernel might kill the next job at birth.
@@ -200,7 +209,7 @@ TEST_CASE("a memory limit is kept by the kernel, and the group's events say that
     REQUIRE(modest.limit_memory(64_MiB).has_value());
     Process holder(modest.directory(), "touch-memory 16777216 then print x then pause");
     REQUIRE(holder.has_written());
-    CHECK(modest.memory_anon() >= 16_MiB);
+    CHECK(modest.memory_anon() >= 15_MiB);  // before 5.15 some pages of each processor are not in it yet
     CHECK(modest.memory_anon() <= 64_MiB);
     CHECK(modest.memory_current() >= 16_MiB);
     if (exists(modest.path() + "/memory.peak")) {
@@ -240,6 +249,6 @@ TEST_CASE("a limit of tasks is kept by the kernel, and what it refused is counte
     CHECK(group.pids_refused() == 1);
     if (exists(group.path() + "/pids.peak")) CHECK(group.pids_peak() == 2);
     CHECK(group.kill());
-    await_empty(group);
+    await_killed(group);
     reactor.pool->give_back(group);
 }

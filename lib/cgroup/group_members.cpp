@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <span>
 
 #include "base/unique_fd.hpp"
 #include "cgroup/cgroup_file.hpp"
@@ -18,25 +20,36 @@ namespace proctor::detail {
 
 namespace {
 
+// So many at a time, as each takes a descriptor.
+constexpr std::size_t killed_at_once = 32;
+
 // A number is signalled through a pidfd only if it is in the list before and after that was opened, or it might have
 // been given to somebody else.
-void kill_listed(int directory) noexcept {
-    const UniqueFd list(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
-    std::vector<pid_t> before;
-    if (!list || !read_ids(list.get(), before) || before.empty()) {
-        return;
+void kill_some(int list, std::span<const pid_t> pids, std::vector<pid_t>& scratch) noexcept {
+    std::array<UniqueFd, killed_at_once> descriptors;
+    for (std::size_t i = 0; i < pids.size(); ++i) {
+        descriptors[i].reset(static_cast<int>(::syscall(SYS_pidfd_open, pids[i], 0)));
     }
-    std::vector<UniqueFd> descriptors;
-    descriptors.reserve(before.size());
-    for (const pid_t pid : before) {
-        descriptors.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    }
-    std::vector<pid_t> after;
-    read_ids(list.get(), after);
-    for (std::size_t i = 0; i < before.size(); ++i) {
-        if (descriptors[i] && std::find(after.begin(), after.end(), before[i]) != after.end()) {
+    scratch.clear();
+    read_ids(list, scratch);
+    for (std::size_t i = 0; i < pids.size(); ++i) {
+        if (descriptors[i] && std::find(scratch.begin(), scratch.end(), pids[i]) != scratch.end()) {
             ::syscall(SYS_pidfd_send_signal, descriptors[i].get(), SIGKILL, nullptr, 0);
         }
+    }
+}
+
+void kill_listed(int directory) noexcept {
+    const UniqueFd list(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
+    std::vector<pid_t> pids;
+    std::vector<pid_t> scratch;
+    if (!list || !read_ids(list.get(), pids)) {
+        return;
+    }
+    for (std::span<const pid_t> left = pids; !left.empty();) {
+        const std::size_t count = std::min(left.size(), killed_at_once);
+        kill_some(list.get(), left.first(count), scratch);
+        left = left.subspan(count);
     }
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 # The name that the user types, and the Debian suite whose linux-image-cloud-amd64 it is.
 SUITES = {
+    "5.10": "bullseye",
     "6.1": "bookworm",
     "6.12": "bookworm-backports",
 }
