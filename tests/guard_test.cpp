@@ -34,7 +34,8 @@ public:
              std::array<std::string, 3>{given != nullptr ? given : "", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
             const std::string path = parent + "/proctor-guard-test-" + std::to_string(getpid());
             if (parent.empty() || mkdir(path.c_str(), 0755) != 0) continue;
-            if (access((path + "/cgroup.kill").c_str(), W_OK) == 0) {
+            if (access((path + "/cgroup.kill").c_str(), W_OK) == 0 ||
+                access((path + "/cgroup.freeze").c_str(), W_OK) == 0) {
                 path_ = path;
                 return;
             }
@@ -78,7 +79,7 @@ private:
 
 TEST_CASE("the group of a host that is killed is killed, also with a forked copy of the host alive") {
     const Group group;
-    if (!group) return support::skip("no cgroup v2 directory with cgroup.kill can be made here");
+    if (!group) return support::skip("no cgroup v2 directory whose processes can be killed can be made here");
     for (const bool with_copy : {false, true}) {
         CAPTURE(with_copy);
         support::Pipe witness;
@@ -113,7 +114,7 @@ TEST_CASE("the group of a host that is killed is killed, also with a forked copy
 
 TEST_CASE("a guard that is stopped leaves the group alone, and is reaped") {
     const Group group;
-    if (!group) return support::skip("no cgroup v2 directory with cgroup.kill can be made here");
+    if (!group) return support::skip("no cgroup v2 directory whose processes can be killed can be made here");
     support::Pipe witness;
     const std::string complaint = support::in_host([&]() -> std::string {
         const pid_t member = group.start(witness.write_end);
