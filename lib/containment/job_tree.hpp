@@ -128,6 +128,7 @@ private:
     void find_by_group(Age oldest) noexcept;
     [[nodiscard]] bool is_alone() noexcept;
     [[nodiscard]] bool was_always_alone() noexcept;
+    [[nodiscard]] bool table_covers_this() const noexcept;
     [[nodiscard]] bool table_will_do() const noexcept;
     [[nodiscard]] bool alone_since(const std::optional<BirthWatch::Moment>& moment) const noexcept;
     [[nodiscard]] bool left_alone() const noexcept;
