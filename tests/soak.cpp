@@ -5,18 +5,16 @@
 // a verdict at the end, by which it exits. soak --short-jobs N [--engine ENGINE] [--containment KIND]: very many short
 // jobs. soak --many N [--count-calls] …: many children at once, and how long it takes to hear of their ends.
 #include <poll.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <memory>
-#include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -35,8 +33,8 @@ using namespace std::chrono_literals;
 using proctor::Containment;
 using proctor::Reactor;
 
-constexpr std::size_t open_at_once = 14;  // of each reactor, some of which wait for their turn
-constexpr unsigned running_at_once = 10;
+constexpr std::size_t open_at_once = 22;  // of each reactor, some of which wait for their turn
+constexpr unsigned running_at_once = 16;
 constexpr auto patience = 60s;
 
 struct Options {
@@ -50,7 +48,7 @@ struct Options {
 class Soak {
 public:
     Soak(const Options& options, const Places& places) : random_(options.seed), places_(places) {
-        files_before_ = look(ground_, places_.spool);
+        before_ = look(ground_, places_.spool);
         for (const Containment each : {Containment::cgroup, Containment::keeper, Containment::tree}) {
             proctor::ReactorOptions wanted = options.crowd.reactor;
             wanted.max_running = running_at_once;
@@ -141,7 +139,6 @@ private:
         std::printf("minute %.0f: %zu jobs, %.0f a second, failures: %s; %s\n", time.count() / 60, tally_.jobs(),
                     static_cast<double>(tally_.jobs() - told_) / 60, tally_.failed_kinds().c_str(),
                     to_string(seen_.back()).c_str());
-        std::fflush(stdout);
         told_ = tally_.jobs();
     }
 
@@ -150,8 +147,8 @@ private:
         if (lanes_.empty()) return tally_.blame("no reactor could be made");
         lanes_.clear();
         const Holding now = look(ground_, places_.spool);
-        if (now.descriptors != files_before_.descriptors || now.children > 0 || now.groups > 0) {
-            tally_.blame("left by the reactors: " + to_string(now) + "; before: " + to_string(files_before_));
+        if (now.descriptors != before_.descriptors || now.children > 0 || now.groups > 0) {
+            tally_.blame("left by the reactors: " + to_string(now) + "; before: " + to_string(before_));
         }
     }
 
@@ -175,7 +172,7 @@ private:
     const Places& places_;
     Ground ground_{};
     Tally tally_{};
-    Holding files_before_{};
+    Holding before_{};
     std::vector<std::unique_ptr<Lane>> lanes_{};
     std::vector<Holding> seen_{};
     std::size_t told_ = 0;
@@ -256,6 +253,8 @@ bool run(Options options) {
 }  // namespace soak
 
 int main(int count, char** words) {
+    // Whoever reads a file or a pipe shall see each line when it is said.
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     try {
         return soak::run(soak::read_options(count, words)) ? 0 : 1;
     } catch (const std::exception& failure) {

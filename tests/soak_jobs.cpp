@@ -63,7 +63,6 @@ void Tally::blame(const std::string& fault) {
     constexpr std::size_t shown = 50;
     if (++failures_ > shown) return;
     std::printf("FAILURE %s\n", fault.c_str());
-    std::fflush(stdout);
 }
 
 std::string Tally::failed_kinds() const {

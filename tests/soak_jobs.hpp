@@ -110,7 +110,7 @@ private:
     void later(std::chrono::nanoseconds delay, std::function<void()> what);
     void start_echo(proctor::Job job, std::size_t size);
 
-    // soak_kinds.cpp
+    // soak_kinds.cpp, soak_kinds_ended.cpp
     void print();
     void exit();
     void signal();

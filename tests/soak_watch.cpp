@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "soak_watch.hpp"
 
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,11 @@ std::size_t resident_kib() {
     return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) / 1024;
 }
 
+std::size_t heap_kib() {
+    const struct mallinfo2 info = mallinfo2();
+    return (info.uordblks + info.hblkhd) / 1024;
+}
+
 double mean(const std::vector<Holding>& seen, std::size_t begin, std::size_t end, std::size_t Holding::*what) {
     double sum = 0;
     for (std::size_t i = begin; i < end; ++i) sum += static_cast<double>(seen[i].*what);
@@ -94,7 +100,8 @@ Folder::~Folder() {
 }
 
 Holding look(const Ground& ground, const std::string& files) {
-    Holding holding{.rss_kib = resident_kib(), .groups = ground.groups(), .files = count_entries(files)};
+    Holding holding{
+        .rss_kib = resident_kib(), .heap_kib = heap_kib(), .groups = ground.groups(), .files = count_entries(files)};
     // Less the one by which they are counted.
     holding.descriptors = count_entries("/proc/self/fd") - 1;
     count_children(holding);
@@ -103,9 +110,10 @@ Holding look(const Ground& ground, const std::string& files) {
 
 std::string to_string(const Holding& holding) {
     char text[160];
-    std::snprintf(text, sizeof text, "%zu KiB, %zu descriptors, %zu children (%zu dead), %zu groups, %zu files",
-                  holding.rss_kib, holding.descriptors, holding.children, holding.zombies, holding.groups,
-                  holding.files);
+    std::snprintf(text, sizeof text,
+                  "%zu KiB (heap %zu), %zu descriptors, %zu children (%zu dead), %zu groups, %zu files",
+                  holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies,
+                  holding.groups, holding.files);
     return text;
 }
 
@@ -118,11 +126,9 @@ std::string growth(const std::vector<Holding>& seen) {
         double share;  // that it may grow by
         double count;  // and this
     } kinds[] = {
-        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048},
-        {"descriptors", &Holding::descriptors, 0, 2},
-        {"children", &Holding::children, 0, 0.5},
-        {"dead children", &Holding::zombies, 0, 0.1},
-        {"groups", &Holding::groups, 0.1, 4},
+        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048}, {"KiB of heap", &Holding::heap_kib, 0.02, 256},
+        {"descriptors", &Holding::descriptors, 0, 2},     {"children", &Holding::children, 0, 0.5},
+        {"dead children", &Holding::zombies, 0, 0.1},     {"groups", &Holding::groups, 0.1, 4},
         {"temporary files", &Holding::files, 0, 0.1},
     };
     std::string text;

@@ -11,6 +11,7 @@ namespace soak {
 
 struct Holding {
     std::size_t rss_kib = 0;
+    std::size_t heap_kib = 0;  ///< in use, of what malloc has
     std::size_t descriptors = 0;
     std::size_t children = 0;
     std::size_t zombies = 0;
@@ -50,7 +51,7 @@ private:
 
 Holding look(const Ground& ground, const std::string& files);
 
-/// "9,000 KiB, 40 descriptors, 1 children (0 dead), 12 groups, 0 files".
+/// "9,000 KiB (heap 800), 40 descriptors, 1 children (0 dead), 12 groups, 0 files".
 std::string to_string(const Holding& holding);
 
 /// What has grown from the mean of the first third to that of the last, in words with numbers; empty if nothing has, or
