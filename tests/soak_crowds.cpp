@@ -109,7 +109,7 @@ std::size_t affordable(std::size_t wanted) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     constexpr rlim_t others = 3'000;
-    constexpr rlim_t each = 4;
+    constexpr rlim_t each = 3;
     const std::size_t room = limit.rlim_cur > others ? (limit.rlim_cur - others) / each : 50;
     if (room < wanted)
         std::printf("%zu instead of %zu, as RLIMIT_NOFILE is %zu\n", room, wanted, std::size_t{limit.rlim_cur});

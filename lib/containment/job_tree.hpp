@@ -168,6 +168,7 @@ private:
     int most_processes_ = 0;
     int tasks_ = 1;
     bool looked_ = false;
+    bool asked_to_end_ = false;  ///< by signals, which some may have missed or ignored
     bool empty_ = false;  // of a group: nobody was in it any more
 };
 
