@@ -117,16 +117,19 @@ std::string to_string(const Holding& holding) {
     return text;
 }
 
-std::string growth(const std::vector<Holding>& seen) {
-    constexpr std::size_t enough = 12;
-    if (seen.size() < enough) return {};
+std::string growth(const std::vector<Holding>& all) {
+    // In the first two minutes buffers and caches come to the size that they keep.
+    constexpr std::size_t settling = 12;
+    constexpr std::size_t enough = 36;
+    if (all.size() < settling + enough) return {};
+    const std::vector<Holding> seen(all.begin() + settling, all.end());
     static const struct {
         const char* name;
         std::size_t Holding::*what;
         double share;  // that it may grow by
         double count;  // and this
     } kinds[] = {
-        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048}, {"KiB of heap", &Holding::heap_kib, 0.02, 256},
+        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048}, {"KiB of heap", &Holding::heap_kib, 0.05, 512},
         {"descriptors", &Holding::descriptors, 0, 2},     {"children", &Holding::children, 0, 0.5},
         {"dead children", &Holding::zombies, 0, 0.1},     {"groups", &Holding::groups, 0.1, 4},
         {"temporary files", &Holding::files, 0, 0.1},

@@ -54,8 +54,8 @@ Holding look(const Ground& ground, const std::string& files);
 /// "9,000 KiB (heap 800), 40 descriptors, 1 children (0 dead), 12 groups, 0 files".
 std::string to_string(const Holding& holding);
 
-/// What has grown from the mean of the first third to that of the last, in words with numbers; empty if nothing has, or
-/// if there are too few to tell.
+/// What has grown from the mean of the first third to that of the last, the first two minutes apart, in words with
+/// numbers; empty if nothing has, or if there are too few to tell (of one every ten seconds, less than eight minutes).
 std::string growth(const std::vector<Holding>& seen);
 
 }  // namespace soak

@@ -169,7 +169,7 @@ private:
     int tasks_ = 1;
     bool looked_ = false;
     bool asked_to_end_ = false;  ///< by signals, which some may have missed or ignored
-    bool empty_ = false;  // of a group: nobody was in it any more
+    bool empty_ = false;         // of a group: nobody was in it any more
 };
 
 }  // namespace proctor::detail
