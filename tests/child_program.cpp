@@ -383,6 +383,22 @@ void sleep_for(char** words) {
     nanosleep(&time, nullptr);
 }
 
+// By CLOCK_MONOTONIC, in nanoseconds.
+void sleep_until(char** words) {
+    const std::uint64_t end = number(words[0]);
+    const timespec time{static_cast<time_t>(end / 1'000'000'000), static_cast<long>(end % 1'000'000'000)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) == EINTR) {
+    }
+}
+
+// The same clock, as the very last act.
+[[noreturn]] void print_clock(char**) {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    dprintf(1, "%lld\n", static_cast<long long>(time.tv_sec) * 1'000'000'000 + time.tv_nsec);
+    _exit(0);
+}
+
 void await_readable(char** words) {
     pollfd entry{small_number(words[0]), POLLIN, 0};
     poll(&entry, 1, -1);
@@ -590,6 +606,8 @@ const Command commands[] = {
     {"on-signal-exit", 3, on_signal_exit},
     {"on-signal-print", 2, on_signal_print},
     {"sleep", 1, sleep_for},
+    {"sleep-until", 1, sleep_until},
+    {"print-clock", 0, print_clock},
     {"await-readable", 1, await_readable},
     {"lock", 1, lock},
     {"touch-memory", 1, touch_memory},

@@ -165,6 +165,21 @@ TEST_CASE("without containment those that were seen are killed, too") {
     CHECK(witness.all_gone());
 }
 
+TEST_CASE("who left the group and ignores the SIGTERM that ends the main process is killed") {
+    for (const Containment kind : support::containments()) {
+        CAPTURE(support::name_of(kind));
+        Job job = script("fork [ new-group then ignore 15 then ready then pause ] then pause");
+        job.limits.time = 100ms;
+        job.kill_after = 1h;
+        job.sample = false;  // so that nothing was looked at before
+        job.output = job.error_output = proctor::Output::null();
+        Witness witness(job);
+        const RunResult result = run_in(kind, job);
+        CHECK_MESSAGE(result.reason == proctor::Reason::time_limit, support::describe(result));
+        CHECK_FALSE(witness.anybody_left());
+    }
+}
+
 TEST_CASE("a sibling of the same user survives") {
     for (const Containment kind : support::containments()) {
         CAPTURE(support::name_of(kind));

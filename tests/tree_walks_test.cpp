@@ -299,3 +299,24 @@ TEST_CASE("who is born after a walk is not taken to be in it") {
     CHECK(tools.walks > before);
     CHECK(second.end());  // nobody holds its output
 }
+
+TEST_CASE("few ids that were asked for a job do not tell of one whose id is greater as ids have come round since") {
+    const LastId last;
+    TreeTools tools;
+    open_proc(tools);
+    tools.births = last.watch();
+    WatchedChild low("exit 0");
+    low.await_death();
+    WatchedChild high("fork [ new-group then ready then print r then pause ] then await-end 0 then exit 0");
+    REQUIRE(high.await());
+    const Process other = other_of(high);
+    // Told in this order, as if the greatest id was that of the first.
+    Tree high_job(tools, high);
+    Tree low_job(tools, low);
+    last.set(other.pid - 1);
+    high.tell_end();
+    high.await_death();
+    low_job.end();
+    high_job.end();
+    CHECK(is_gone(other));
+}

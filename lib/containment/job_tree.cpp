@@ -170,7 +170,7 @@ void JobTree::clear() noexcept {
     }
     group_ = nullptr;
     kind_ = Kind::none;
-    memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = empty_ = false;
+    memory_by_kernel_ = tasks_by_kernel_ = has_shell_ = adopted_ = looked_ = asked_to_end_ = empty_ = false;
     child_ = nullptr;
     keeper_ = {};
     control_.close();
@@ -364,6 +364,7 @@ void JobTree::signal(int number) noexcept {
         (void)control_.signal(number);
         return;
     }
+    asked_to_end_ = true;
     // Found first: orphans are known by their parents, as long as these live.
     const bool found = find_processes(Age::none);
     signal_main(number);
@@ -393,8 +394,10 @@ void JobTree::kill(bool main_lives) noexcept {
         (void)keeper_.signal(SIGCONT);  // a job of the same user may have stopped it
         return;
     }
-    // Without a look a job costs no walk; who has left the group unseen escapes.
-    if (!main_lives && (!looked_ || is_alone())) {
+    // Without a look a job that ends by itself costs no walk; who has left the group unseen escapes. Not so after a
+    // limit or a cancel: SIGTERM may have ended the main process alone.
+    const bool quiet = !looked_ && !asked_to_end_;
+    if (!main_lives && (quiet || is_alone())) {
         child_->signal_group(SIGKILL);
         return;
     }

@@ -128,6 +128,7 @@ private:
     void find_by_group(Age oldest) noexcept;
     [[nodiscard]] bool is_alone() noexcept;
     [[nodiscard]] bool was_always_alone() noexcept;
+    [[nodiscard]] bool table_covers_this() const noexcept;
     [[nodiscard]] bool table_will_do() const noexcept;
     [[nodiscard]] bool alone_since(const std::optional<BirthWatch::Moment>& moment) const noexcept;
     [[nodiscard]] bool left_alone() const noexcept;
@@ -167,7 +168,8 @@ private:
     int most_processes_ = 0;
     int tasks_ = 1;
     bool looked_ = false;
-    bool empty_ = false;  // of a group: nobody was in it any more
+    bool asked_to_end_ = false;  ///< by signals, which some may have missed or ignored
+    bool empty_ = false;         // of a group: nobody was in it any more
 };
 
 }  // namespace proctor::detail

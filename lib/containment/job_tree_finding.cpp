@@ -23,11 +23,17 @@ void JobTree::find_in_group() noexcept {
     }
 }
 
+// A reading that begins with the id of some job has those who descend from that one and from jobs born later, and not
+// from older ones: of those the ids may be smaller, since ids come round, or greater than all that were asked for.
+bool JobTree::table_covers_this() const noexcept {
+    return !tools_.table_from || (birth_ && tools_.table_from->own <= birth_->own);
+}
+
 // One reading serves the looks of many jobs that come together, if they were there at the time.
 bool JobTree::table_will_do() const noexcept {
     constexpr Nanoseconds fresh = std::chrono::microseconds(500);
     const bool newly_born = birth_ && tools_.table_moment && tools_.table_moment->own < birth_->own;
-    return tools_.table && tools_.table_first <= processes_->root() && now() - tools_.table_time < fresh && !newly_born;
+    return tools_.table && table_covers_this() && now() - tools_.table_time < fresh && !newly_born;
 }
 
 void JobTree::refresh_table(const std::optional<BirthWatch::Moment>& moment) noexcept {
@@ -44,10 +50,10 @@ void JobTree::refresh_table(const std::optional<BirthWatch::Moment>& moment) noe
     const auto others = birth_ && moment ? BirthWatch::others_between(*birth_, *moment) : std::nullopt;
     const bool few = others && moment->last >= root && moment->given - birth_->given <= few_ids;
     if (few && tools_.table->refresh(*tools_.proc, root, moment->last)) {
-        tools_.table_first = root;
+        tools_.table_from = birth_;
     } else {
         tools_.table->refresh(*tools_.proc);
-        tools_.table_first = 0;
+        tools_.table_from.reset();
         ++tools_.walks;
     }
     tools_.table_moment = moment;
@@ -81,7 +87,7 @@ bool JobTree::left_alone() const noexcept {
 
 // Whether what was read for another job has all that a new walk would find of this one, if it was dead then.
 bool JobTree::table_tells_all(const BirthWatch::Moment& moment) const noexcept {
-    return tools_.table && tools_.table_moment && tools_.table_first <= processes_->root() &&
+    return tools_.table && tools_.table_moment && table_covers_this() &&
            BirthWatch::others_between(*tools_.table_moment, moment) == 0U;
 }
 

@@ -28,7 +28,7 @@ struct TreeTools {
     BirthWatch births{};                               ///< spares walks; knows nothing where no tree needs them
     std::optional<ProcessTable> table{};               ///< of processes, where lists of children do not do
     Instant table_time{};                              ///< when that was read
-    pid_t table_first = 0;                             ///< it has all from this id on
+    std::optional<BirthWatch::Moment> table_from{};    ///< it has who was born since then; none: everybody
     std::optional<BirthWatch::Moment> table_moment{};  ///< immediately before it was read; none: not known
     std::uint64_t walks = 0;                           ///< how often it was read of all processes
     std::vector<pid_t> pids{};                         ///< to be used by one look at a time
