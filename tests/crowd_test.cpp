@@ -100,7 +100,8 @@ TEST_CASE("beyond a number of jobs each has three descriptors, and limits, usage
     const std::size_t before = support::open_descriptors().size();
     crowd.grow_to(crowd_size);
     const std::size_t more = crowd_size - roomy - 1;
-    CHECK(support::open_descriptors().size() <= before + 3 * more);
+    constexpr std::size_t made_ahead = 16;  // groups that nobody has yet
+    CHECK(support::open_descriptors().size() <= before + 3 * more + made_ahead);
 
     CHECK(crowd.handles().back().usage());
     CHECK(crowd.handles().back().processes().size() == 1);
