@@ -93,7 +93,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     for (const std::string& more : lists[3]) {
         const auto number = static_cast<unsigned>(more.size());
         if (number % 2 == 0) ranges.push_back({number, number + 1});
-        if (number % 3 == 0) rlimits.push_back({static_cast<int>(number), number, number + 7});
+        if (number % 3 == 0)
+            rlimits.push_back({.soft = number, .hard = number + 7, .resource = static_cast<int>(number)});
         if (number % 5 != 0) affinity.push_back(number);
         if (number % 7 != 0) groups.push_back(number);
     }
