@@ -184,7 +184,7 @@ void JobKeeper::tell_start() {
     } else {
         report_.failed_step = child_record.failed_step;
         report_.error_number = child_record.error_number;
-        report_.program_found = child_record.program_found ? 1 : 0;
+        report_.program_found = child_record.program_found;
         // It never ran, so it has no child, and it is dead or about to be.
         int status = 0;
         system::call(__NR_wait4, report_.pid, system::address(&status), __WALL, 0);

@@ -256,7 +256,7 @@ TEST_CASE("blocked: one that does nothing is ended at its limit, and the words s
 
 TEST_CASE("blocked: one that works, or prints once in a while, is not") {
     in_each([](Containment kind) {
-        check_ended_by(run_in(kind, limited("spin", {.time = 1s, .block = 200ms})), Reason::time_limit);
+        check_ended_by(run_in(kind, limited("spin", {.time = 2s, .block = 1s})), Reason::time_limit);
         Job job;
         job.argv = {"/bin/sh", "-c", "while :; do echo x; sleep 0.1; done"};
         job.limits = {.time = 3s, .block = 1500ms};

@@ -146,10 +146,11 @@ enum class Containment : unsigned char {
 
 struct ReactorOptions {
     /// Jobs alive at once; what is submitted beyond it waits for its turn. 1 to 16,000. Each takes up to nine
-    /// descriptors, from the 257th on three to five: the default fits the usual limit of 1,024 (ulimit -n), and jobs for which none is left wait, too.
+    /// descriptors, from the 257th on three to five: the default fits the usual limit of 1,024 (ulimit -n), and jobs
+    /// for which none is left wait, too.
     unsigned max_running = 100;
-    /// Start every child with the reactor's thread suspended until its execve (CLONE_VFORK): slower, but the only way
-    /// that valgrind understands.
+    /// Start every child with the reactor's thread suspended until its execve (CLONE_VFORK): slower. (valgrind 3.19
+    /// runs no jobs in either way: its vfork does not share the memory.)
     bool suspend_while_starting = false;
 
     EngineChoice engine = EngineChoice::automatic;

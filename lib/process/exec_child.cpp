@@ -101,7 +101,7 @@ void set_rlimits(LaunchRecord& record) {
         const RlimitSetting& setting = record.rlimits[i];
         const std::uint64_t pair[2] = {setting.soft, setting.hard};
         const long status = raw::call(__NR_prlimit64, 0, setting.resource, address(pair), 0);
-        if (setting.required) {
+        if (setting.required != 0) {
             require(record, ChildStep::rlimits, status);
         }
     }
@@ -186,11 +186,11 @@ bool any_candidate_exists(const LaunchRecord& record) {
             give_up(record, ChildStep::exec, status);
         }
     }
-    record.program_found = any_candidate_exists(record);
+    record.program_found = any_candidate_exists(record) ? 1 : 0;
     const bool searched = record.candidates[0] != nullptr && record.candidates[1] != nullptr;
     // A directory of PATH that may not be entered says nothing of the program.
-    if (forbidden && (record.program_found || !searched)) {
-        record.program_found = true;
+    if (forbidden && (record.program_found != 0 || !searched)) {
+        record.program_found = 1;
         give_up(record, ChildStep::exec, -EACCES);
     }
     give_up(record, ChildStep::exec, searched ? -ENOENT : status);

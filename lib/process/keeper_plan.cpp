@@ -16,6 +16,8 @@ public:
     template <typename T>
     const T* add(const T* items, std::size_t count) {
         static_assert(std::is_trivially_copyable_v<T>);
+        // Padding would take whatever lay in our memory over to a process that is not ours alone.
+        static_assert(std::has_unique_object_representations_v<T>);
         const std::size_t offset = make_room(alignof(T), count * sizeof(T));
         if (count > 0) {
             std::memcpy(plan_.data() + offset, items, count * sizeof(T));
@@ -80,7 +82,7 @@ void flatten_plan(KeeperPlan head, const StringBlock& strings, std::vector<char>
     record.groups = writer.add(record.groups, record.group_count);
     record.peers = nullptr;
     record.next_peer = nullptr;
-    static_assert(std::is_trivially_copyable_v<KeeperPlan>);
+    static_assert(std::is_trivially_copyable_v<KeeperPlan> && std::has_unique_object_representations_v<KeeperPlan>);
     std::memcpy(plan.data(), &head, sizeof head);
 }
 

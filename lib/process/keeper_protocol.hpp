@@ -16,7 +16,7 @@
 namespace proctor::detail {
 
 /// Raised with every change of what is below or of LaunchRecord.
-inline constexpr std::uint32_t keeper_protocol = 1;
+inline constexpr std::uint32_t keeper_protocol = 2;
 inline constexpr std::uint32_t keeper_plan_magic = 0x504c414e;
 
 /// Where the keeper maps the plan (MAP_FIXED_NOREPLACE), so that the host can write the pointers in it ready for use.

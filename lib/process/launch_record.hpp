@@ -17,10 +17,10 @@ struct DescriptorRange {
 };
 
 struct RlimitSetting {
-    int resource = 0;
     std::uint64_t soft = 0;
     std::uint64_t hard = 0;
-    bool required = true;
+    int resource = 0;
+    std::int32_t required = 1;
 };
 
 /// The step that failed on the way to exec; none if the child got past them all.
@@ -42,6 +42,7 @@ enum class ChildStep : std::int32_t {
 };
 
 /// All that passes between the host and one child that starts. Everything that it points at lives until `alive` is 0.
+/// It has no padding, as a copy of it goes to the keeper.
 struct LaunchRecord {
     // Written by the host before clone, read by the child.
     char* const* argv = nullptr;
@@ -49,17 +50,18 @@ struct LaunchRecord {
     const char* const* candidates = nullptr;  ///< paths to try in turn, ended by null
     const char* directory = nullptr;
     DescriptorMove* moves = nullptr;  ///< targets all distinct; the child may replace a source by its copy
+    const DescriptorRange* closed_ranges = nullptr;  ///< all numbers but the targets
+    const RlimitSetting* rlimits = nullptr;
+    const unsigned long* affinity = nullptr;
+    const unsigned* groups = nullptr;
+    const LaunchRecord* peers = nullptr;  ///< the first of all records of this host's launcher, linked by `next_peer`
+    const LaunchRecord* next_peer = nullptr;
     unsigned move_count = 0;
     unsigned unshare_from = 0;  ///< not 0: it shares the host's table until it has let go of all from this number on
     int above_targets = 3;      ///< no target is this number or larger
-    const DescriptorRange* closed_ranges = nullptr;  ///< all numbers but the targets
     unsigned closed_range_count = 0;
-    const RlimitSetting* rlimits = nullptr;
     unsigned rlimit_count = 0;
-    const unsigned long* affinity = nullptr;
     unsigned affinity_bytes = 0;
-    bool affinity_required = true;
-    const unsigned* groups = nullptr;
     unsigned group_count = 0;
     unsigned uid = 0;
     unsigned gid = 0;
@@ -67,26 +69,26 @@ struct LaunchRecord {
     unsigned umask = 0;
     int parent_death_signal = 0;
     int host_pid = 0;
+    bool affinity_required = true;
     bool has_user = false;
     bool has_nice = false;
     bool has_umask = false;
     bool new_session = false;
     bool no_new_privileges = false;
-    bool signals_stay_blocked = false;    ///< also after exec; then ignored ones stay ignored too
-    const LaunchRecord* peers = nullptr;  ///< the first of all records of this host's launcher, linked by `next_peer`
+    bool signals_stay_blocked = false;  ///< also after exec; then ignored ones stay ignored too
+    bool reserved[5] = {};
 
     // Written by the child.
     std::int64_t stamp_ns = 0;  ///< CLOCK_MONOTONIC, taken immediately before the execve that is tried last
     ChildStep failed_step = ChildStep::none;
     int error_number = 0;
-    bool program_found = true;
+    std::int32_t program_found = 1;
     volatile std::int32_t descriptors_closed = 0;  ///< it holds nothing of the host's any more
 
     /// 1 from before clone until the kernel clears it (CLONE_CHILD_CLEARTID): the child has left this address space, by
     /// exec or by death; which of the two it does not say.
     volatile std::int32_t alive = 0;
-
-    const LaunchRecord* next_peer = nullptr;
+    std::int32_t reserved_too = 0;
 };
 
 extern "C" {

@@ -191,7 +191,7 @@ void LaunchSlot::prepare_rlimits(const ResourceLimits& limits, std::uint64_t sof
     const auto set = [&](int resource, std::optional<Bytes> value) {
         if (value) {
             const auto both = static_cast<std::uint64_t>(*value);
-            rlimits_.push_back({resource, both, both, true});
+            rlimits_.push_back({.soft = both, .hard = both, .resource = resource});
         }
     };
     set(RLIMIT_CORE, limits.core);
@@ -201,7 +201,7 @@ void LaunchSlot::prepare_rlimits(const ResourceLimits& limits, std::uint64_t sof
         set(RLIMIT_NOFILE, limits.open_files);
     } else if (soft != 0) {
         // What the host started with. Not required: a host without rights may have lowered its hard limit since.
-        rlimits_.push_back({RLIMIT_NOFILE, soft, hard, false});
+        rlimits_.push_back({.soft = soft, .hard = hard, .resource = RLIMIT_NOFILE, .required = 0});
     }
     record_.rlimits = rlimits_.data();
     record_.rlimit_count = static_cast<unsigned>(rlimits_.size());
@@ -275,7 +275,7 @@ void LaunchSlot::adopt(const KeeperReport& report) noexcept {
     record_.stamp_ns = report.stamp_ns;
     record_.failed_step = report.failed_step;
     record_.error_number = report.error_number;
-    record_.program_found = report.program_found != 0;
+    record_.program_found = report.program_found;
 }
 
 Error LaunchSlot::own_error() const {
@@ -305,7 +305,7 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
         return own_error();
     }
     const auto error = [&](Stage stage, std::string message, std::string cure) {
-        return Error{stage, record_.error_number, std::move(message), std::move(cure), record_.program_found};
+        return Error{stage, record_.error_number, std::move(message), std::move(cure), record_.program_found != 0};
     };
     const std::string program = program_of(job);
     const User user = job.user.value_or(User{});
@@ -355,11 +355,12 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
 
 Error LaunchSlot::exec_error(const std::string& program) const {
     const auto error = [&](std::string message, std::string cure) {
-        return Error{Stage::exec, record_.error_number, std::move(message), std::move(cure), record_.program_found};
+        return Error{Stage::exec, record_.error_number, std::move(message), std::move(cure),
+                     record_.program_found != 0};
     };
     switch (record_.error_number) {
         case ENOENT:
-            return record_.program_found
+            return record_.program_found != 0
                        ? error("the interpreter that " + program + " names does not exist",
                                "correct its first line (#!…), or install the interpreter or dynamic loader")
                        : error("there is no program " + program, program.find('/') == std::string::npos

@@ -46,7 +46,7 @@ Error refusal(int error_number) {
     }
 }
 
-__kernel_timespec to_timespec(Nanoseconds duration) noexcept {
+__kernel_timespec to_kernel_timespec(Nanoseconds duration) noexcept {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
     return {seconds.count(), (duration - seconds).count()};
 }
@@ -254,7 +254,7 @@ int UringEngine::enter(Nanoseconds timeout) noexcept {
         // eventfd is signalled only when that list begins to fill, whoever sleeps on fd() would not be woken again.
         status = io_uring_submit_and_get_events(&ring_);
     } else {
-        __kernel_timespec time = to_timespec(timeout);
+        __kernel_timespec time = to_kernel_timespec(timeout);
         io_uring_cqe* entry = nullptr;
         status =
             io_uring_submit_and_wait_timeout(&ring_, &entry, 1, timeout == wait_for_ever ? nullptr : &time, nullptr);
@@ -363,7 +363,7 @@ void UringEngine::arm_wake_up() noexcept {
         return;
     }
     wake_up_at_ = *earliest;
-    wake_up_time_ = to_timespec(earliest->since_boot);
+    wake_up_time_ = to_kernel_timespec(earliest->since_boot);
     if (wake_up_armed_) {
         io_uring_prep_timeout_update(slot, &wake_up_time_, wake_up, IORING_TIMEOUT_ABS);
         io_uring_sqe_set_data64(slot, ignored);

@@ -3,22 +3,14 @@
 // Whatever the texts of /proc hold, reading them ends and gives numbers that can be.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "accounting/memory_sample.hpp"
 #include "accounting/process_stat.hpp"
 #include "accounting/wait_words.hpp"
+#include "require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
-namespace {
-
-void require(bool holds) {
-    if (!holds) std::abort();
-}
-
-}  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace proctor::detail;
