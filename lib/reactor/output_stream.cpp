@@ -65,6 +65,10 @@ void OutputStream::finish_up(bool impatient) noexcept {
 void OutputStream::read_next() noexcept {
     if (state_ == State::ending && !budget_) {
         budget_ = held();
+        if (!budget_) {
+            owner_.on_output_error(stream_, errno, false);
+            return end();
+        }
     }
     if (budget_ == std::size_t{0}) {
         end();
@@ -113,13 +117,17 @@ void OutputStream::on_read(int result) noexcept {
     }
 }
 
-std::size_t OutputStream::held() const noexcept {
+std::optional<std::size_t> OutputStream::held() const noexcept {
     int held = 0;
-    ::ioctl(pipe_.get(), FIONREAD, &held);
+    if (::ioctl(pipe_.get(), FIONREAD, &held) != 0) {
+        return std::nullopt;
+    }
     return static_cast<std::size_t>(std::max(held, 0));
 }
 
-bool OutputStream::may_hold_data() const noexcept { return state_ != State::ended && (read_.arriving || held() > 0); }
+bool OutputStream::may_hold_data() const noexcept {
+    return state_ != State::ended && (read_.arriving || held().value_or(1) > 0);
+}
 
 bool OutputStream::is_ambiguous() noexcept {
     if (beside_ == nullptr) {

@@ -85,7 +85,7 @@ private:
     void on_forwarded(int result) noexcept;
     void on_ready(int result) noexcept;
     void wait_for(int fd, short events) noexcept;
-    [[nodiscard]] std::size_t held() const noexcept;
+    [[nodiscard]] std::optional<std::size_t> held() const noexcept;
     [[nodiscard]] bool may_hold_data() const noexcept;
     [[nodiscard]] bool is_ambiguous() noexcept;
     [[nodiscard]] bool idle() const noexcept;
