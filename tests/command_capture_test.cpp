@@ -279,7 +279,8 @@ TEST_CASE("the input of a capture is given again when the program has said what 
         CHECK(done.err == "more?");
         const std::string protocol = protocol_of(support::read_file(directory.file("new")));
         CHECK(protocol.starts_with("1:name?got 0:Ada\n"));
-        CHECK(protocol.ends_with("0:no\n1:no\n"));
+        // The program answers what it has read, and may have read the first piece alone.
+        CHECK_MESSAGE((protocol.ends_with("0:no\n1:no\n") || protocol.ends_with("0:n1:n0:o\n1:o\n")), protocol);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <cstdio>
 #include <cstdlib>
@@ -104,16 +105,19 @@ Holding look(const Ground& ground, const std::string& files) {
         .rss_kib = resident_kib(), .heap_kib = heap_kib(), .groups = ground.groups(), .files = count_entries(files)};
     // Less the one by which they are counted.
     holding.descriptors = count_entries("/proc/self/fd") - 1;
+    // Groups that wait for a job, of which there may be 64, have four open, and are judged by themselves.
+    holding.descriptors -= std::min(holding.descriptors, 4 * holding.groups);
     count_children(holding);
     return holding;
 }
 
 std::string to_string(const Holding& holding) {
-    char text[160];
-    std::snprintf(text, sizeof text,
-                  "%zu KiB (heap %zu), %zu descriptors, %zu children (%zu dead), %zu groups, %zu files",
-                  holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies,
-                  holding.groups, holding.files);
+    char text[200];
+    std::snprintf(
+        text, sizeof text,
+        "%zu KiB (heap %zu), %zu descriptors besides those of groups, %zu children (%zu dead), %zu groups, %zu files",
+        holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies, holding.groups,
+        holding.files);
     return text;
 }
 
