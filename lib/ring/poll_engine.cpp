@@ -140,7 +140,8 @@ int PollEngine::write_at_once(int fd, std::span<const char> data) noexcept {
 
 Expected<void> PollEngine::pass(Nanoseconds timeout) {
     // What is done here has happened, so the wait that follows only looks.
-    const bool done = complete_given_up() | try_started();
+    const bool any_given_up = complete_given_up();
+    const bool done = try_started() || any_given_up;
     const int count = wait_for_events(done || has_work() ? Nanoseconds::zero() : wait_at_most(timeout));
     if (count < 0 && errno != EINTR) {
         return failure(Stage::io, errno, "the epoll set cannot be waited for");
