@@ -51,7 +51,7 @@ public:
     std::string run() {
         const auto begin = Clock::now();
         std::vector<Holding> seen;
-        for (const std::size_t percent : {1, 50, 100}) {
+        for (const std::size_t percent : {1U, 50U, 100U}) {
             run_to(std::max<std::size_t>(options_.count * percent / 100, 1));
             // Groups are removed a little later.
             for (const auto until = Clock::now() + 300ms; Clock::now() < until;) require(reactor_.run_once(50ms));

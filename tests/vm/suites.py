@@ -18,7 +18,8 @@ PACKAGES_TO_BUILD = '"${packages_to_build[@]}" doctest-dev'
 # What asks nothing of a kernel, and what takes minutes in an emulated machine: run there only if it is named.
 LEFT_OUT = {
     "block_window_test", "capture_cut_test", "capture_json_test", "capture_limits_test", "capture_round_trip_test",
-    "capture_test", "cli_options_test", "cli_values_test", "fault_test", "json_result_test", "stream_schedule_test",
+    "capture_test", "cli_options_test", "cli_values_test", "fault_test", "json_result_test", "pacing_test",
+    "pair_faults_test", "stream_schedule_test",
 }
 
 
