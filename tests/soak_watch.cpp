@@ -105,19 +105,16 @@ Holding look(const Ground& ground, const std::string& files) {
         .rss_kib = resident_kib(), .heap_kib = heap_kib(), .groups = ground.groups(), .files = count_entries(files)};
     // Less the one by which they are counted.
     holding.descriptors = count_entries("/proc/self/fd") - 1;
-    // Groups that wait for a job, of which there may be 64, have four open, and are judged by themselves.
-    holding.descriptors -= std::min(holding.descriptors, 4 * holding.groups);
     count_children(holding);
     return holding;
 }
 
 std::string to_string(const Holding& holding) {
     char text[200];
-    std::snprintf(
-        text, sizeof text,
-        "%zu KiB (heap %zu), %zu descriptors besides those of groups, %zu children (%zu dead), %zu groups, %zu files",
-        holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies, holding.groups,
-        holding.files);
+    std::snprintf(text, sizeof text,
+                  "%zu KiB (heap %zu), %zu descriptors, %zu children (%zu dead), %zu groups, %zu files",
+                  holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies,
+                  holding.groups, holding.files);
     return text;
 }
 
@@ -133,9 +130,13 @@ std::string growth(const std::vector<Holding>& all) {
         double share;  // that it may grow by
         double count;  // and this
     } kinds[] = {
-        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048}, {"KiB of heap", &Holding::heap_kib, 0.05, 512},
-        {"descriptors", &Holding::descriptors, 0, 2},     {"children", &Holding::children, 0, 0.5},
-        {"dead children", &Holding::zombies, 0, 0.1},     {"groups", &Holding::groups, 0.1, 4},
+        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048},
+        {"KiB of heap", &Holding::heap_kib, 0.05, 512},
+        // Groups that wait for a job, of which there may be 64, have four open each.
+        {"descriptors", &Holding::descriptors, 0, 256},
+        {"children", &Holding::children, 0, 0.5},
+        {"dead children", &Holding::zombies, 0, 0.1},
+        {"groups", &Holding::groups, 0.1, 4},
         {"temporary files", &Holding::files, 0, 0.1},
     };
     std::string text;
