@@ -129,7 +129,8 @@ private:
         for (const auto until = Clock::now() + 200ms; Clock::now() < until;) pass(false);
         seen_.push_back(look(ground_, places_.spool));
         const Holding& now = seen_.back();
-        if (now.zombies > 0 || now.files > 0 || now.children > lanes_.size())
+        // A group keeps at most four of its files open.
+        if (now.zombies > 0 || now.files > 0 || now.children > lanes_.size() || now.group_descriptors > 4 * now.groups)
             tally_.blame("at rest: " + to_string(now));
         return true;
     }
@@ -147,7 +148,7 @@ private:
         if (lanes_.empty()) return tally_.blame("no reactor could be made");
         lanes_.clear();
         const Holding now = look(ground_, places_.spool);
-        if (now.descriptors != before_.descriptors || now.children > 0 || now.groups > 0) {
+        if (now.descriptors != before_.descriptors || now.group_descriptors > 0 || now.children > 0 || now.groups > 0) {
             tally_.blame("left by the reactors: " + to_string(now) + "; before: " + to_string(before_));
         }
     }

@@ -28,6 +28,19 @@ std::size_t count_entries(const std::string& directory) {
     return count;
 }
 
+// Each group that waits for a job keeps files of it open, so their number goes up and down with that of the groups.
+void count_descriptors(Holding& holding, const std::string& place) {
+    const std::string below = place + "/";
+    std::error_code error;
+    for (fs::directory_iterator at("/proc/self/fd", error), end; at != end; at.increment(error)) {
+        const std::string file = fs::read_symlink(at->path(), error).string();
+        ++(!place.empty() && file.compare(0, below.size(), below) == 0 ? holding.group_descriptors
+                                                                       : holding.descriptors);
+    }
+    // Less the one by which they are counted.
+    --holding.descriptors;
+}
+
 // "Z" of one that nobody has waited for.
 char state_of(const std::string& pid) {
     std::ifstream file("/proc/" + pid + "/stat");
@@ -103,8 +116,7 @@ Folder::~Folder() {
 Holding look(const Ground& ground, const std::string& files) {
     Holding holding{
         .rss_kib = resident_kib(), .heap_kib = heap_kib(), .groups = ground.groups(), .files = count_entries(files)};
-    // Less the one by which they are counted.
-    holding.descriptors = count_entries("/proc/self/fd") - 1;
+    count_descriptors(holding, ground.path());
     count_children(holding);
     return holding;
 }
@@ -112,9 +124,10 @@ Holding look(const Ground& ground, const std::string& files) {
 std::string to_string(const Holding& holding) {
     char text[200];
     std::snprintf(text, sizeof text,
-                  "%zu KiB (heap %zu), %zu descriptors, %zu children (%zu dead), %zu groups, %zu files",
+                  "%zu KiB (heap %zu), %zu descriptors, %zu children (%zu dead), %zu groups with %zu descriptors, "
+                  "%zu files",
                   holding.rss_kib, holding.heap_kib, holding.descriptors, holding.children, holding.zombies,
-                  holding.groups, holding.files);
+                  holding.groups, holding.group_descriptors, holding.files);
     return text;
 }
 
@@ -130,13 +143,9 @@ std::string growth(const std::vector<Holding>& all) {
         double share;  // that it may grow by
         double count;  // and this
     } kinds[] = {
-        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048},
-        {"KiB of heap", &Holding::heap_kib, 0.05, 512},
-        // Groups that wait for a job, of which there may be 64, have four open each.
-        {"descriptors", &Holding::descriptors, 0, 256},
-        {"children", &Holding::children, 0, 0.5},
-        {"dead children", &Holding::zombies, 0, 0.1},
-        {"groups", &Holding::groups, 0.1, 4},
+        {"KiB of memory", &Holding::rss_kib, 0.1, 2'048}, {"KiB of heap", &Holding::heap_kib, 0.05, 512},
+        {"descriptors", &Holding::descriptors, 0, 0.5},   {"children", &Holding::children, 0, 0.5},
+        {"dead children", &Holding::zombies, 0, 0.1},     {"groups", &Holding::groups, 0.1, 4},
         {"temporary files", &Holding::files, 0, 0.1},
     };
     std::string text;

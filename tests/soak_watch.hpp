@@ -11,8 +11,9 @@ namespace soak {
 
 struct Holding {
     std::size_t rss_kib = 0;
-    std::size_t heap_kib = 0;  ///< in use, of what malloc has
-    std::size_t descriptors = 0;
+    std::size_t heap_kib = 0;           ///< in use, of what malloc has
+    std::size_t descriptors = 0;        ///< but for those of the groups below the place
+    std::size_t group_descriptors = 0;  ///< those
     std::size_t children = 0;
     std::size_t zombies = 0;
     std::size_t groups = 0;  ///< below the place that the reactors were given
@@ -51,7 +52,7 @@ private:
 
 Holding look(const Ground& ground, const std::string& files);
 
-/// "9,000 KiB (heap 800), 40 descriptors, 1 children (0 dead), 12 groups, 0 files".
+/// "9,000 KiB (heap 800), 40 descriptors, 1 children (0 dead), 12 groups with 48 descriptors, 0 files".
 std::string to_string(const Holding& holding);
 
 /// What has grown from the mean of the first third to that of the last, the first two minutes apart, in words with
