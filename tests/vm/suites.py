@@ -34,6 +34,11 @@ class Suite:
         self.environment = test["env"]
         self.limit = test["timeout"]
 
+    def refuse_io_uring(self, directory):
+        """What tests/meson.build's setup `poll` adds; Meson does not write down what setups say."""
+        self.command = [str(directory / "tests/without_io_uring"), *self.command]
+        self.environment = {**self.environment, "PROCTOR_SUITE_ENGINE": "poll"}
+
     def needs(self):
         """What it is started with, and the files that its environment names."""
         # This one names folders; the libraries are found by looking at the programs.
