@@ -38,11 +38,19 @@ Expected<void> JobTree::prepare(const Job& job) {
     if (auto lacking = missing(job.require)) {
         return tl::unexpected<Error>(std::move(*lacking));
     }
-    const bool looks =
-        job.limits.processes || (job.limits.memory && !memory_by_kernel_) || (job.limits.tasks && !tasks_by_kernel_);
-    if (looks && !tools_.proc) {
+    return tools_.proc ? Expected<void>() : check_without_proc(job.limits);
+}
+
+// What descends from the main process is not seen then, and a group alone tells what it used and not how many it is.
+Expected<void> JobTree::check_without_proc(const RunLimits& limits) const {
+    const bool looks = limits.processes || (limits.memory && !memory_by_kernel_) || (limits.tasks && !tasks_by_kernel_);
+    if (looks) {
         return failure(Stage::setup, ENOENT, "limits of memory, processes or tasks cannot be kept without /proc",
                        "mount /proc of this pid namespace");
+    }
+    if (group_ == nullptr && (limits.cpu_time || limits.block)) {
+        return failure(Stage::setup, ENOENT, "limits of processor time or blocking cannot be kept without /proc",
+                       "mount /proc of this pid namespace, or give the reactor a cgroup");
     }
     return {};
 }

@@ -118,6 +118,7 @@ public:
 
 private:
     [[nodiscard]] Expected<void> take_group(const Job& job);
+    [[nodiscard]] Expected<void> check_without_proc(const RunLimits& limits) const;
     [[nodiscard]] std::optional<Error> missing(const Require& require) const;
     /// How new what is found has to be.
     enum class Age : std::uint8_t {
