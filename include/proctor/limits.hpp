@@ -20,8 +20,8 @@ struct RunLimits {
     /// Processor time, user and system. Watched by prediction: the tree is looked at when it could have used it up.
     std::optional<std::chrono::nanoseconds> cpu_time{};
     /// No progress for this long. Progress is a byte on stdin, stdout or stderr, or more than 1 % of one processor over
-    /// that time. A program that sleeps is blocked. After a phase of work it may be noticed up to a quarter of the
-    /// limit late.
+    /// that time. A program that sleeps is blocked; one that would run, and gets no processor, is not (where there is a
+    /// /proc to see it in). After a phase of work it may be noticed up to a quarter of the limit late.
     std::optional<std::chrono::nanoseconds> block{};
     /// Memory that the tree holds at once. Kept by the kernel (memory.max) where a cgroup has the memory controller;
     /// else the tree is looked at again and again, and a short peak may pass.

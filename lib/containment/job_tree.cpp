@@ -318,6 +318,24 @@ TreeLook JobTree::look() noexcept {
     return look;
 }
 
+bool JobTree::wants_processor() noexcept {
+    if (!find_processes()) {
+        return false;
+    }
+    const auto runnable = [](const ProcessStat& stat) { return stat.state == 'R'; };
+    return std::any_of(tools_.processes.begin(), tools_.processes.end(), [&](const Process& process) {
+        bool found = runnable(process.stat);
+        if (!found && process.stat.threads > 1) {
+            tools_.proc->for_each_thread(process.pid, [&](pid_t thread) {
+                if (const auto stat = found ? std::nullopt : read_thread_stat(*tools_.proc, process.pid, thread)) {
+                    found = runnable(*stat);
+                }
+            });
+        }
+        return found;
+    });
+}
+
 std::string JobTree::describe_waits() noexcept {
     if (!find_processes()) {
         return {};

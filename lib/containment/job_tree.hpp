@@ -87,6 +87,8 @@ public:
     /// Threads that are alive, as far as the last look knows.
     [[nodiscard]] int threads() noexcept;
     [[nodiscard]] TreeLook look() noexcept;
+    /// Whether some thread runs, or would if the machine let it. A look of its own at every thread, until one does.
+    [[nodiscard]] bool wants_processor() noexcept;
     /// What the tree waits for, in words.
     [[nodiscard]] std::string describe_waits() noexcept;
     void list(std::vector<ChildUsage>& children) noexcept;

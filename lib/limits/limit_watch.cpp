@@ -85,10 +85,12 @@ void LimitWatch::on_block_timer(int /*result*/) noexcept {
         // What runs now is accounted at ticks, and the limit may be shorter than a tick.
         verdict = window_.look(time, tree_.cpu_to_the_moment());
     }
-    if (verdict.blocked) {
+    if (verdict.blocked && !tree_.wants_processor()) {
         return strike(Reason::block_limit, time);
     }
-    engine_.start(block_timer_, verdict.next_look);
+    // Whom the machine does not let run, having too much to do or standing still itself, is not blocked.
+    const Nanoseconds pause = std::max(*plan_.limits.block / BlockWindow::sparse, shortest_look);
+    engine_.start(block_timer_, verdict.blocked ? time + pause : verdict.next_look);
 }
 
 void LimitWatch::on_look(int /*result*/) noexcept {
