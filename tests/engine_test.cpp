@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -282,6 +284,48 @@ TEST_CASE("one descriptor may be waited for by several, each for what it wants")
         ground.until([&] { return closing.answer().has_value() && write.answer().has_value(); });
         CHECK((*closing.answer() & POLLHUP) != 0);
         CHECK(*write.answer() < 0);
+    });
+}
+
+TEST_CASE("of two who read one pipe the slower one waits on") {
+    with_each_engine([](Ground& ground) {
+        support::Pipe pipe = make_pipe(*ground.engine);
+        std::array<Asked<Read>, 2> reads;
+        const auto answered = [&] {
+            return std::count_if(reads.begin(), reads.end(),
+                                 [](const auto& each) { return each.answer().has_value(); });
+        };
+        for (auto& each : reads) {
+            each.request().fd = pipe.read_end.get();
+            ground.engine->start(each.request());
+        }
+        ground.pass(0ns);
+        CHECK(answered() == 0);
+        support::write_all(pipe.write_end.get(), "1");
+        ground.until([&] { return answered() > 0; });
+        ground.pass(0ns);
+        CHECK(answered() == 1);
+        support::write_all(pipe.write_end.get(), "2");
+        ground.until([&] { return answered() == 2; });
+        CHECK(reads[0].data != reads[1].data);
+    });
+}
+
+TEST_CASE("a pass that nobody flushes after sleeps nevertheless, once somebody has asked for the descriptor") {
+    with_each_engine([](Ground& ground) {
+        REQUIRE(ground.engine->fd() >= 0);
+        Rang first;
+        ground.engine->start(first.timer(), now() + 1ms);
+        REQUIRE(ground.engine->flush());
+        ground.until([&] { return first.times == 1; });
+        Rang second;
+        ground.engine->start(second.timer(), now() + 50ms);
+        int passes = 0;
+        ground.until([&] {
+            ++passes;
+            return second.times == 1;
+        });
+        CHECK(passes < 10);
     });
 }
 

@@ -190,7 +190,7 @@ bool PollEngine::try_started() noexcept {
     started_ = {};
     while (Operation* const operation = current_.pop()) {
         int result = try_without_waiting(*operation);
-        if (result == not_yet) {
+        if (result == -EAGAIN || result == unasked) {
             result = wait_or_perform(*operation);
         }
         if (result != not_yet) {
@@ -204,8 +204,8 @@ bool PollEngine::try_started() noexcept {
 int PollEngine::try_without_waiting(Operation& operation) noexcept {
     switch (operation.kind()) {
         case Operation::Kind::read: {
-            const int result = kernel_.pipe_without_nonblock ? try_read(static_cast<Read&>(operation)) : -EAGAIN;
-            return result == -EAGAIN || is_unknown(-result) ? not_yet : result;
+            const int result = kernel_.pipe_without_nonblock ? try_read(static_cast<Read&>(operation)) : unasked;
+            return is_unknown(-result) ? unasked : result;
         }
         case Operation::Kind::write: {
             auto& write = static_cast<Write&>(operation);
@@ -213,12 +213,12 @@ int PollEngine::try_without_waiting(Operation& operation) noexcept {
                 return answer(
                     ::pwrite(write.fd, write.data.data(), write.data.size(), static_cast<off_t>(write.offset)));
             }
-            const int result = kernel_.pipe_without_nonblock ? try_write(write.fd, write.data) : -EAGAIN;
-            return result == -EAGAIN || is_unknown(-result) ? not_yet : result;
+            const int result = kernel_.pipe_without_nonblock ? try_write(write.fd, write.data) : unasked;
+            return is_unknown(-result) ? unasked : result;
         }
         case Operation::Kind::ready: break;
     }
-    return not_yet;
+    return unasked;
 }
 
 int PollEngine::try_read(Read& read) noexcept {
@@ -256,8 +256,8 @@ int PollEngine::write_out(const Write& write, std::size_t most) noexcept {
 // After epoll has told `events` of its descriptor.
 int PollEngine::perform(Operation& operation, std::uint32_t events) noexcept {
     int result = try_without_waiting(operation);
-    if (result != not_yet) {
-        return result;
+    if (result != unasked) {
+        return result == -EAGAIN ? not_yet : result;  // somebody else was quicker
     }
     switch (operation.kind()) {
         case Operation::Kind::read: result = read_out(static_cast<Read&>(operation)); break;
@@ -340,7 +340,7 @@ int PollEngine::control(int action, int fd, std::uint32_t events) noexcept {
 
 void PollEngine::dispatch(const epoll_event& event) noexcept {
     if (event.data.u64 == of_the_clock) {
-        return;  // it only wakes: timers are fired by the pass
+        return silence_clock();  // it only wakes: timers are fired by the pass
     }
     const int fd = static_cast<int>(event.data.u64 & 0xffffffff);
     const auto registration = static_cast<std::uint32_t>(event.data.u64 >> 32);
@@ -396,6 +396,13 @@ int PollEngine::fd() noexcept {
         wakes_by_fd_ = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, clock_.get(), &event) == 0;
     }
     return wakes_by_fd_ ? epoll_.get() : -1;
+}
+
+// Or every pass would end at once that is not followed by a new aim.
+void PollEngine::silence_clock() noexcept {
+    const itimerspec never{};
+    ::timerfd_settime(clock_.get(), TFD_TIMER_ABSTIME, &never, nullptr);
+    aim_.reset();
 }
 
 // Setting a timerfd also takes back that it has expired.

@@ -79,8 +79,9 @@ private:
     void dispatch(const epoll_event& event) noexcept;
     void serve(int fd, std::uint32_t events) noexcept;
 
-    // What the request answers, or `not_yet`.
+    // What the request answers; -EAGAIN if it would wait; `unasked` if there is no asking without waiting.
     [[nodiscard]] int try_without_waiting(Operation& operation) noexcept;
+    // What the request answers, or `not_yet`.
     [[nodiscard]] int wait_or_perform(Operation& operation) noexcept;
     [[nodiscard]] int perform(Operation& operation, std::uint32_t events) noexcept;
     [[nodiscard]] int perform_on_file(Operation& operation) noexcept;
@@ -95,8 +96,11 @@ private:
     [[nodiscard]] int arm(int fd) noexcept;
     [[nodiscard]] int control(int action, int fd, std::uint32_t events) noexcept;
     void aim_clock() noexcept;
+    void silence_clock() noexcept;
 
-    static constexpr int not_yet = -0x10000;  // no errno value
+    // No errno values.
+    static constexpr int not_yet = -0x10000;
+    static constexpr int unasked = -0x20000;
     static constexpr std::size_t events_at_once = 256;
 
     KernelFeatures kernel_;
