@@ -18,6 +18,7 @@
 
 #include "command_driver.hpp"
 #include "support.hpp"
+#include "terminal.hpp"
 
 using namespace std::string_literals;
 using namespace command_driver;
@@ -32,38 +33,9 @@ Finished replay(const Words& options, std::string_view capture = dialogue) {
     return finish(Words{"replay"} + options + Words{"-"}, capture);
 }
 
-// Both ends of a terminal that changes nothing of what passes.
-struct Terminal {
-    Terminal() {
-        const int number = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-        REQUIRE(number >= 0);
-        outside = support::Fd(number);
-        REQUIRE(grantpt(number) == 0);
-        REQUIRE(unlockpt(number) == 0);
-        inside = support::open_file(ptsname(number), O_RDWR | O_NOCTTY | O_CLOEXEC);
-        termios state{};
-        REQUIRE(tcgetattr(inside.get(), &state) == 0);
-        cfmakeraw(&state);
-        REQUIRE(tcsetattr(inside.get(), TCSANOW, &state) == 0);
-    }
-
-    // What has been written to it: call it when the writer has ended.
-    [[nodiscard]] std::string text() const {
-        std::string text(4096, '\0');
-        pollfd entry{outside.get(), POLLIN, 0};
-        if (poll(&entry, 1, 0) <= 0) return {};
-        const ssize_t count = read(outside.get(), text.data(), text.size());
-        text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-        return text;
-    }
-
-    support::Fd outside{};
-    support::Fd inside{};
-};
-
 std::string replay_on_terminal(const Words& options, const std::function<void()>& environment) {
     const support::TempDir directory;
-    const Terminal terminal;
+    const support::Terminal terminal;
     Command command({.words = Words{"replay", "--instant"} + options + Words{directory.write("c", dialogue)},
                      .out = terminal.inside.get(),
                      .err = terminal.inside.get(),

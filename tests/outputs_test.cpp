@@ -2,6 +2,7 @@
 //
 // Where output can go besides the capture, and holding it back.
 #include "support.hpp"
+#include "terminal.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -202,6 +203,27 @@ TEST_CASE("a time limit goes on while forwarding waits for its reader") {
     const RunResult result = proctor::run(job);
     INFO(support::describe(result));
     CHECK(result.reason == proctor::Reason::time_limit);
+}
+
+TEST_CASE("a terminal that nobody reads holds up no limit, and one that is read gets all") {
+    for (const proctor::Order order : {proctor::Order::pipe, proctor::Order::exact}) {
+        const support::Terminal unread;
+        Job job = script("fill 1 100000 then pause");
+        job.order = order;
+        job.output = Output::forward(unread.inside.get());
+        job.limits.time = 200ms;
+        const RunResult result = proctor::run(job);
+        INFO(support::describe(result));
+        CHECK(result.reason == proctor::Reason::time_limit);
+
+        const support::Terminal read;
+        Job short_job = script("print hello");
+        short_job.order = order;
+        short_job.output = Output::forward(read.inside.get());
+        CHECK(proctor::run(short_job).passed());
+        CHECK(read.text() == "hello");
+        CHECK((fcntl(read.inside.get(), F_GETFL) & O_NONBLOCK) == 0);
+    }
 }
 
 TEST_CASE("a child whose forwarded output nobody reads any more meets SIGPIPE, and the host does not") {

@@ -103,8 +103,10 @@ public:
     Output() = default;
     static Output capture() { return {}; }
     /// To the reactor, which passes on what the capture limits let through to a descriptor of the host: not faster
-    /// than that takes it, and without blocking the reactor. When nobody reads there any more, the child's pipe is
-    /// closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has ended.
+    /// than that takes it, and without blocking the reactor: a terminal is opened anew for that, through /proc (one
+    /// that may not be, or without /proc, keeps the reactor waiting while it takes nothing). When nobody reads there
+    /// any more, the child's pipe is closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has
+    /// ended.
     static Output forward(int descriptor) { return {Sink::forward, descriptor, {}}; }
     /// Straight to a file, made or emptied when the job is launched; not recorded.
     static Output file(std::string path) { return {Sink::file, -1, std::move(path)}; }

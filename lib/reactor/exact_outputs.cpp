@@ -12,6 +12,7 @@
 #include <ctime>
 #include <new>
 #include <span>
+#include <utility>
 
 namespace proctor::detail {
 
@@ -55,8 +56,8 @@ std::size_t held_by(const UniqueFd& socket) noexcept {
 
 }  // namespace
 
-bool ExactOutputs::open(UniqueFd output, int forward_output_to, UniqueFd error_output, int forward_error_to,
-                        std::size_t largest_message) noexcept {
+bool ExactOutputs::open(UniqueFd output, ForwardTarget forward_output_to, UniqueFd error_output,
+                        ForwardTarget forward_error_to, std::size_t largest_message) noexcept {
     assert(ended());
     output_.message.reset(new (std::nothrow) char[largest_message]);
     error_output_.message.reset(new (std::nothrow) char[largest_message]);
@@ -65,9 +66,9 @@ bool ExactOutputs::open(UniqueFd output, int forward_output_to, UniqueFd error_o
     }
     largest_message_ = largest_message;
     output_.socket = std::move(output);
-    output_.forward_to = forward_output_to;
+    output_.forward_to = std::move(forward_output_to);
     error_output_.socket = std::move(error_output);
-    error_output_.forward_to = forward_error_to;
+    error_output_.forward_to = std::move(forward_error_to);
     for (Side* const each : {&output_, &error_output_}) {
         each->at_end = false;
         each->ended = false;
@@ -264,7 +265,7 @@ void ExactOutputs::deliver(Side& from) noexcept {
     }
     const std::string_view data(from.message.get(), from.size);
     const std::string_view passed_on = owner_.on_output(from.stream, data, {time, ambiguous});
-    if (from.forward_to >= 0 && !passed_on.empty() && !impatient_) {
+    if (from.forward_to.fd() >= 0 && !passed_on.empty() && !impatient_) {
         to_forward_.append(passed_on);
         forwarded_side_ = &from;
     }
@@ -341,7 +342,7 @@ void ExactOutputs::end_if_idle(Side& from) noexcept {
 }
 
 void ExactOutputs::forward_next() noexcept {
-    forward_.fd = forwarded_side_->forward_to;
+    forward_.fd = forwarded_side_->forward_to.fd();
     forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
     engine_.start(forward_);
 }
@@ -354,7 +355,7 @@ void ExactOutputs::on_forwarded(int result) noexcept {
             return;
         }
     } else if (result == -EAGAIN || result == -EINTR) {
-        forward_ready_.fd = forwarded_side_->forward_to;
+        forward_ready_.fd = forwarded_side_->forward_to.fd();
         forward_ready_.events = POLLOUT;
         engine_.start(forward_ready_);
         return;

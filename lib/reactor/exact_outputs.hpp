@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.hpp"
 #include "capture/stamp_order.hpp"
+#include "reactor/forward_target.hpp"
 #include "reactor/output_stream.hpp"
 #include "ring/engine.hpp"
 
@@ -27,9 +28,9 @@ class ExactOutputs {
 public:
     ExactOutputs(Engine& engine, OutputOwner& owner) noexcept : engine_(engine), owner_(owner) {}
 
-    /// The descriptors to forward to are -1 or borrowed. False if there is no memory for two messages of that size.
-    [[nodiscard]] bool open(UniqueFd output, int forward_output_to, UniqueFd error_output, int forward_error_to,
-                            std::size_t largest_message) noexcept;
+    /// False if there is no memory for two messages of that size.
+    [[nodiscard]] bool open(UniqueFd output, ForwardTarget forward_output_to, UniqueFd error_output,
+                            ForwardTarget forward_error_to, std::size_t largest_message) noexcept;
 
     void pause(Stream stream) noexcept { side(stream).paused = true; }
     void resume(Stream stream) noexcept;
@@ -53,7 +54,7 @@ private:
 
         Stream stream;
         UniqueFd socket{};
-        int forward_to = -1;
+        ForwardTarget forward_to{};
         std::unique_ptr<char[]> message{};  // the held one
         std::size_t size = 0;
         bool paused = false;

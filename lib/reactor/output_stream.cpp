@@ -7,13 +7,14 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <utility>
 
 namespace proctor::detail {
 
-void OutputStream::open(UniqueFd pipe, int forward_to, bool lingers, PipeGrowth* growth) noexcept {
+void OutputStream::open(UniqueFd pipe, ForwardTarget forward_to, bool lingers, PipeGrowth* growth) noexcept {
     assert(state_ == State::ended && idle());
     pipe_ = std::move(pipe);
-    forward_to_ = forward_to;
+    forward_to_ = std::move(forward_to);
     lingers_ = lingers;
     growing_.begin(growth);
     state_ = State::open;
@@ -108,7 +109,7 @@ void OutputStream::on_read(int result) noexcept {
         passed_on.remove_prefix(forward_at_once(passed_on));
     }
     delivering_ = false;
-    if (forward_to_ >= 0 && !passed_on.empty() && !impatient_) {
+    if (forward_to_.fd() >= 0 && !passed_on.empty() && !impatient_) {
         to_forward_.assign(passed_on);
         forwarded_ = 0;
         forward_next();
@@ -143,7 +144,7 @@ bool OutputStream::is_ambiguous() noexcept {
 
 // Straight from the buffer that was read into, if the pipe takes it.
 std::size_t OutputStream::forward_at_once(std::string_view data) noexcept {
-    const int written = engine_.write_at_once(forward_to_, data);
+    const int written = engine_.write_at_once(forward_to_.fd(), data);
     if (written <= 0) {
         return 0;
     }
@@ -157,7 +158,7 @@ void OutputStream::forward_next() noexcept {
         read_next();
         return;
     }
-    forward_.fd = forward_to_;
+    forward_.fd = forward_to_.fd();
     forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
     engine_.start(forward_);
 }
@@ -175,7 +176,7 @@ void OutputStream::on_forwarded(int result) noexcept {
     } else if (result == -ECANCELED) {
         read_next();  // given up; what the pipe holds is still recorded
     } else if (result == -EAGAIN || result == -EINTR) {
-        wait_for(forward_to_, POLLOUT);
+        wait_for(forward_to_.fd(), POLLOUT);
     } else if (result == -EPIPE && lingers_) {
         if (impatient_) {
             read_next();
@@ -213,6 +214,7 @@ void OutputStream::end() noexcept {
     assert(idle());
     state_ = State::ended;
     pipe_.reset();
+    forward_to_ = {};
     growing_.end();
     owner_.on_output_end(stream_);
 }

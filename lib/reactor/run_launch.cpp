@@ -17,8 +17,9 @@ namespace {
 
 constexpr Bytes least_memory_for_growth = Bytes{64} << 20;
 
-int forward_target(const Output& output) noexcept {
-    return output.sink() == Output::Sink::forward ? output.descriptor() : -1;
+ForwardTarget forward_target(const Output& output, const Engine& engine) noexcept {
+    const int fd = output.sink() == Output::Sink::forward ? output.descriptor() : -1;
+    return ForwardTarget::without_waiting(fd, engine.pipes_need_nonblock());
 }
 
 }  // namespace
@@ -160,8 +161,8 @@ void Run::open_outputs() {
     Outputs outputs = std::exchange(unopened_, {});
     const bool both = outputs.output && outputs.error_output;
     if (outputs.exact_order) {
-        if (!exact_outputs_.open(std::move(outputs.output), forward_target(job_.output),
-                                 std::move(outputs.error_output), forward_target(job_.error_output),
+        if (!exact_outputs_.open(std::move(outputs.output), forward_target(job_.output, engine_),
+                                 std::move(outputs.error_output), forward_target(job_.error_output, engine_),
                                  outputs.largest_message)) {
             fail({Stage::io, ENOMEM, "no memory to receive what the child writes", "run fewer jobs at once"});
             terminate();
@@ -172,10 +173,10 @@ void Run::open_outputs() {
     const bool has_room = job_.limits.memory.value_or(least_memory_for_growth) >= least_memory_for_growth;
     PipeGrowth* const growth = has_room ? &core_.pipe_growth() : nullptr;
     if (outputs.output) {
-        output_.open(std::move(outputs.output), forward_target(job_.output), false, growth);
+        output_.open(std::move(outputs.output), forward_target(job_.output, engine_), false, growth);
     }
     if (outputs.error_output) {
-        error_output_.open(std::move(outputs.error_output), forward_target(job_.error_output), false, growth);
+        error_output_.open(std::move(outputs.error_output), forward_target(job_.error_output, engine_), false, growth);
     }
     if (both) {
         output_.set_beside(error_output_);
