@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // How runs end: by themselves, by their time limit, and with others who hold on to what they left.
+#include "frozen_group.hpp"
 #include "support.hpp"
+#include "watched_child.hpp"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -13,7 +15,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <set>
 #include <string>
+#include <vector>
 
 using namespace std::chrono_literals;
 using namespace proctor::literals;
@@ -29,36 +33,6 @@ using support::script;
 using support::Witness;
 
 namespace {
-
-// A group of the cgroup v1 freezer: what is frozen there does not even die.
-class FrozenGroup {
-public:
-    FrozenGroup() {
-        const std::string path = "/sys/fs/cgroup/freezer/proctor-test-" + std::to_string(getpid());
-        if (access("/sys/fs/cgroup/freezer/tasks", W_OK) == 0 && mkdir(path.c_str(), 0755) == 0) path_ = path;
-    }
-    FrozenGroup(const FrozenGroup&) = delete;
-    FrozenGroup& operator=(const FrozenGroup&) = delete;
-    ~FrozenGroup() {
-        if (path_.empty()) return;
-        thaw();
-        while (rmdir(path_.c_str()) != 0 && errno == EBUSY) sched_yield();
-    }
-
-    explicit operator bool() const { return !path_.empty(); }
-    void take(int pid) const {
-        write("cgroup.procs", std::to_string(pid));
-        write("freezer.state", "FROZEN");
-    }
-    void thaw() const { write("freezer.state", "THAWED"); }
-
-private:
-    void write(const char* file, std::string_view text) const {
-        support::write_all(support::open_file(path_ + "/" + file, O_WRONLY).get(), text);
-    }
-
-    std::string path_{};
-};
 
 void check_time_limit(const RunResult& result, std::chrono::nanoseconds limit) {
     INFO(support::describe(result));
@@ -339,8 +313,54 @@ TEST_CASE("input that is held open ends for a descendant when the main process i
     CHECK(support::output_of(job) == "end");
 }
 
+TEST_CASE("who was killed and does not die is told of, be it a job or watched, and keeps no run from ending") {
+    const support::FrozenGroup frozen;
+    if (!frozen) return support::skip("no cgroup v1 freezer, whose members do not die of SIGKILL, is mounted here");
+    support::WatchedChild stranger("pause");
+    std::vector<Reactor> reactors;
+    std::vector<RunResult> results;
+    std::vector<JobHandle> handles;
+    const auto keep = [&](RunResult&& end) { results.push_back(std::move(end)); };
+    for (const proctor::Containment kind : support::containments()) {
+        reactors.push_back(support::make_reactor({.containment = kind}));
+        Job job = script("print x then pause");
+        job.limits.time = 1s;
+        handles.push_back(reactors.back().submit(job, keep));
+    }
+    const auto watched = reactors.back().monitor(stranger.pid(), {.limits = {.time = 1s}}, keep);
+    REQUIRE(watched);
+    const std::size_t all = handles.size() + 1;
+    std::set<int> taken{stranger.pid()};
+    frozen.take(stranger.pid());
+    while (results.size() < all) {
+        for (Reactor& reactor : reactors) REQUIRE(reactor.run_once(10ms));
+        for (const JobHandle& handle : handles) {
+            const auto pid = handle.pid();
+            if (handle.state() == proctor::JobState::running && pid && taken.insert(*pid).second) frozen.take(*pid);
+        }
+    }
+    for (const RunResult& result : results) {
+        CAPTURE(support::describe(result));
+        CHECK(result.outcome == Outcome::error);
+        CHECK(result.reason == Reason::time_limit);
+        REQUIRE(result.error.has_value());
+        CHECK(result.error->stage == proctor::Stage::wait);
+        CHECK_FALSE(result.returncode.has_value());
+    }
+    frozen.thaw();
+    stranger.reap();
+    // They are reaped by and by, when they can be.
+    CHECK(support::eventually([&] {
+        for (Reactor& reactor : reactors) {
+            reactor.submit(script("exit 0"));
+            REQUIRE(reactor.run());
+        }
+        return !support::has_children();
+    }));
+}
+
 TEST_CASE("descendants that were killed and do not die are told of, and keep no run from ending") {
-    const FrozenGroup frozen;
+    const support::FrozenGroup frozen;
     if (!frozen) return support::skip("no cgroup v1 freezer, whose members do not die of SIGKILL, is mounted here");
     for (const proctor::Containment kind : support::containments()) {
         if (kind == proctor::Containment::tree) continue;  // which does not know who lives

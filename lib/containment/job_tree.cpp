@@ -385,17 +385,19 @@ void JobTree::signal_main(int number) noexcept {
     }
 }
 
-void JobTree::signal(int number) noexcept {
+Instant JobTree::signal(int number) noexcept {
     if (kept()) {
+        const Instant first = now();
         (void)control_.signal(number);
-        return;
+        return first;
     }
     asked_to_end_ = true;
     // Found first: orphans are known by their parents, as long as these live.
     const bool found = find_processes(Age::none);
+    const Instant first = now();
     signal_main(number);
     if (!found) {
-        return;
+        return first;
     }
     for (const Process& process : tools_.processes) {
         // The main process, too, may have gone to another group.
@@ -404,36 +406,37 @@ void JobTree::signal(int number) noexcept {
             signal_if_same(*tools_.proc, process, number);
         }
     }
+    return first;
 }
 
-void JobTree::kill(bool main_lives) noexcept {
+Instant JobTree::kill(bool main_lives) noexcept {
+    const Instant begun = now();
     if (kind_ == Kind::cgroup && group_->kill()) {
         // One of the host's own user may have moved itself out of it, and the run would wait for it for ever.
         if (main_lives) {
             signal_main(SIGKILL);
             (void)child_->signal(SIGKILL);
         }
-        return;
+        return begun;
     }
     if (kept()) {
         (void)control_.kill();
         (void)keeper_.signal(SIGCONT);  // a job of the same user may have stopped it
-        return;
+        return begun;
     }
     // Without a look a job that ends by itself costs no walk; who has left the group unseen escapes. Not so after a
     // limit or a cancel: SIGTERM may have ended the main process alone.
     const bool quiet = !looked_ && !asked_to_end_;
     if (!main_lives && (quiet || is_alone())) {
         child_->signal_group(SIGKILL);
-        return;
+        return begun;
     }
+    const Instant first = signal(SIGKILL);
     constexpr int rounds = 3;  // what is forked during a walk is found in the next
-    for (int round = 0; round < rounds; ++round) {
+    for (int round = 1; round < rounds && (main_lives || !is_alone()); ++round) {
         signal(SIGKILL);
-        if (!main_lives && is_alone()) {
-            return;
-        }
     }
+    return first;
 }
 
 void JobTree::kill_seen() noexcept {

@@ -99,11 +99,11 @@ public:
     /// To be polled with POLLPRI for a refused task; -1 if there is none.
     [[nodiscard]] int task_events() noexcept;
 
-    /// To every process that is known.
-    void signal(int number) noexcept;
+    /// To every process that is known. Answers when the first was sent.
+    Instant signal(int number) noexcept;
     /// SIGKILL to every process; they die a little later. While the main process lives, those who have left its group
-    /// are found below it.
-    void kill(bool main_lives) noexcept;
+    /// are found below it. Answers when the first was sent.
+    Instant kill(bool main_lives) noexcept;
     /// SIGKILL to those that were seen by looks: the keeper is gone, and its orphans went to somebody else.
     void kill_seen() noexcept;
     /// Whether anybody of the tree lives, the main process apart once it is a zombie; none where that is not known.

@@ -72,16 +72,30 @@ void Monitor::stop() {
 void Monitor::terminate() noexcept {
     watch_.stop();
     engine_.cancel(wall_timer_);
-    signalled_at_ = now();
     if (options_.kill_after) {
-        tree_.signal(SIGTERM);
+        signalled_at_ = tree_.signal(SIGTERM);
         engine_.start(kill_timer_, *signalled_at_ + *options_.kill_after);
     } else {
-        tree_.kill(true);
+        signalled_at_ = kill_tree();
     }
 }
 
-void Monitor::on_kill_timer(int /*result*/) noexcept { tree_.kill(true); }
+Instant Monitor::kill_tree() noexcept {
+    const Instant signalled = tree_.kill(true);
+    killed_ = true;
+    engine_.start(kill_timer_, now() + longest_death);
+    return signalled;
+}
+
+void Monitor::on_kill_timer(int /*result*/) noexcept {
+    if (!killed_) {
+        (void)kill_tree();
+        return;
+    }
+    error_ = Error{Stage::wait, EBUSY, "the process was killed and does not die",
+                   "look whether it is in state D (ps), or the kernel's own"};
+    engine_.cancel(exit_watch_);  // which then ends it
+}
 
 void Monitor::on_exit(int result) noexcept {
     if (core_.retired()) {

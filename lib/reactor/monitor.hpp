@@ -56,6 +56,7 @@ private:
     void on_settle(int result) noexcept;
 
     void terminate() noexcept;
+    Instant kill_tree() noexcept;
     void judge_at_exit() noexcept;
     [[nodiscard]] Nanoseconds since_start(Instant time) const noexcept { return time - started_at_; }
     [[nodiscard]] RunResult make_result();
@@ -71,6 +72,7 @@ private:
     Instant started_at_{};
     std::optional<Instant> exited_at_{};
     std::optional<Instant> signalled_at_{};
+    bool killed_ = false;
     std::optional<ExitStatus> status_{};
     std::optional<Nanoseconds> crossed_at_{};
     std::optional<Error> error_{};

@@ -163,7 +163,11 @@ Run* ReactorCore::find(std::uint64_t id) const noexcept {
     return runs_[index].get();
 }
 
+void ReactorCore::reap_later(ChildProcess child) { undying_.push_back(std::move(child)); }
+
 void ReactorCore::recycle(Run& run, bool was_running) {
+    // The kernel's own trouble, so there are hardly ever any.
+    std::erase_if(undying_, [](ChildProcess& child) { return child.try_reap().has_value(); });
     free_.push_back(index_of(run.id()));
     --live_;
     if (was_running) {
@@ -353,6 +357,8 @@ tl::unexpected<Error> cannot_monitor(int pid, int error_number) {
                            "process " + std::to_string(pid) + " may not be signalled, so no limit can be kept",
                            "be its user, or have CAP_KILL");
         case EINVAL:
+        case ENOENT:  // a thread that is not its process's first
+        case EBADF:
             return failure(Stage::setup, error_number, "that is no process", "name the id of a process, or a pidfd");
         default: return failure(Stage::setup, error_number, "the process cannot be watched");
     }

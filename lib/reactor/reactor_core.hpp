@@ -105,6 +105,8 @@ public:
     void note_starting(Run& run) { starting_.push_back(run.id()); }
     /// A run has made its result and is clear: its place may be used again.
     void recycle(Run& run, bool was_running);
+    /// A child that has been killed and does not die: its run ends without it.
+    void reap_later(ChildProcess child);
 
 private:
     ReactorCore(const ReactorOptions& options, const KernelFeatures& kernel);
@@ -145,6 +147,7 @@ private:
     bool retired_ = false;
 
     std::vector<std::unique_ptr<Run>> runs_{};
+    std::vector<ChildProcess> undying_{};
     std::vector<std::uint32_t> generations_{};
     std::vector<std::uint32_t> free_{};
     std::deque<std::uint64_t> queue_{};

@@ -204,13 +204,19 @@ void Run::terminate() noexcept {
         return;
     }
     if (job_.kill_after) {
-        tree_.signal(SIGTERM);
-        signalled_at_ = now();
+        signalled_at_ = tree_.signal(SIGTERM);
         engine_.start(end_timer_, *signalled_at_ + *job_.kill_after);
     } else {
-        tree_.kill(true);
-        signalled_at_ = now();
+        signalled_at_ = kill_main();
     }
+}
+
+// Also what does not even die is told of.
+Instant Run::kill_main() noexcept {
+    const Instant signalled = tree_.kill(true);
+    killed_ = true;
+    engine_.start(end_timer_, now() + longest_death);
+    return signalled;
 }
 
 void Run::fail(Error error) noexcept {
@@ -273,6 +279,8 @@ void Run::clear() noexcept {
     exit_.reset();
     gone_at_.reset();
     signalled_at_.reset();
+    killed_ = false;
+    undying_ = false;
     crossed_at_.reset();
     reason_.reset();
     error_.reset();

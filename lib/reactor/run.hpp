@@ -142,6 +142,7 @@ private:
     void strike_output(Stream stream, const StreamTotals& totals, Instant crossed_at) noexcept;
     [[nodiscard]] Reason prefer(Reason reason) noexcept;
     void terminate() noexcept;
+    Instant kill_main() noexcept;
     void fail(Error error) noexcept;
     void judge_at_exit() noexcept;
     [[nodiscard]] bool tree_is_gone() noexcept;
@@ -175,6 +176,8 @@ private:
     std::optional<ExitStatus> exit_{};
     std::optional<Instant> gone_at_{};
     std::optional<Instant> signalled_at_{};
+    bool killed_ = false;   // the main process, and not only asked to end
+    bool undying_ = false;  // that did not help
     std::optional<Instant> crossed_at_{};
     std::optional<Reason> reason_{};
     std::optional<Error> error_{};

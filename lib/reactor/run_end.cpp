@@ -55,7 +55,7 @@ bool Run::tree_is_gone() noexcept {
     if (gone_timer_.armed()) {
         return false;
     }
-    if (!tree_.populated().value_or(false)) {
+    if (undying_ || !tree_.populated().value_or(false)) {
         return true;
     }
     if (now() - *exited_at_ > longest_death) {
@@ -101,8 +101,15 @@ void Run::kill_tree() noexcept {
 }
 
 void Run::on_end_timer(int /*result*/) noexcept {
-    if (!exited_at_) {
-        tree_.kill(true);  // kill_after is over
+    if (!exited_at_ && !killed_) {
+        (void)kill_main();  // kill_after is over
+    } else if (!exited_at_) {
+        fail_to_kill();
+        undying_ = true;
+        if (tree_.kept()) {
+            (void)tree_.keeper().signal(SIGKILL);  // it would wait for it
+        }
+        engine_.cancel(exit_watch_);  // which then ends it
     } else if (!tree_killed_) {
         kill_tree();
     } else {
@@ -129,6 +136,9 @@ void Run::on_settle(int /*result*/) noexcept {
     }
     const bool was_running = state_ != JobState::queued;
     RunResult result = make_result();
+    if (undying_ && !exit_) {
+        core_.reap_later(std::move(child_));
+    }
     auto on_end = std::move(handlers_.on_end);
     const bool silent = core_.retired();
     clear();

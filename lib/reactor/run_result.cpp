@@ -65,7 +65,7 @@ bool Run::take_exit() noexcept {
     tree_.look_before_reaping();
     auto reaped = (tree_.kept() ? tree_.keeper() : child_).try_reap();
     if (!reaped) {
-        if (now() - exited_at_.value_or(now()) < longest_death) {
+        if (!undying_ && now() - exited_at_.value_or(now()) < longest_death) {
             return false;
         }
         reaped = failure(Stage::wait, EBUSY, "the main process is dead and cannot be reaped, since another traces it",
