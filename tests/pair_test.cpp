@@ -53,6 +53,19 @@ PairResult run_pair(Job first, Job second, Wiring wiring = Wiring::recorded) {
 
 }  // namespace
 
+TEST_CASE("limits of words that nobody records are refused") {
+    for (const bool by_first : {true, false}) {
+        Job first = script("exit 0");
+        Job second = script("exit 0");
+        (by_first ? first : second).capture.limits.max_stdout_bytes = 10;
+        const PairResult result = run_pair(std::move(first), std::move(second), Wiring::direct);
+        INFO(support::describe(result));
+        const RunResult& refused = by_first ? result.first : result.second;
+        REQUIRE(refused.error);
+        CHECK(refused.error->stage == proctor::Stage::setup);
+    }
+}
+
 TEST_CASE("the dialogue tells who said what, in order, with times that never decrease") {
     constexpr std::size_t rounds = 200;
     std::vector<std::string> observed;

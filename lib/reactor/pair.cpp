@@ -34,7 +34,7 @@ void spoil(RunResult& result, const RunResult& partner) {
 Pair::Pair(ReactorCore& core, PairHandlers handlers, Wiring wiring)
     : core_(core), handlers_(std::move(handlers)), wiring_(wiring), spool_(core.engine(), *this) {}
 
-std::optional<Error> Pair::check(const Job& job) {
+std::optional<Error> Pair::check(const Job& job, Wiring wiring) {
     if (job.input.source() != Input::Source::empty || job.output.sink() != Output::Sink::capture) {
         return Error{Stage::setup, EINVAL, "a job of a pair connects its standard input or output itself",
                      "leave `input` and `output` unset: each is connected to the other job's"};
@@ -46,6 +46,12 @@ std::optional<Error> Pair::check(const Job& job) {
     if (job.order == Order::exact) {
         return Error{Stage::setup, EINVAL, "the outputs of a job of a pair have no exact order",
                      "leave order unset: what it says goes into the dialogue, in the order in which it is passed on"};
+    }
+    const CaptureLimits& limits = job.capture.limits;
+    if (wiring == Wiring::direct && (limits.max_stdout_bytes || limits.max_stdout_lines)) {
+        return Error{Stage::setup, EINVAL,
+                     "a capture limit is set for words that are not recorded: the wiring is direct",
+                     "leave those of stdout unset, or let the wiring be recorded or ordered"};
     }
     return {};
 }

@@ -38,7 +38,7 @@ public:
     Pair(ReactorCore& core, PairHandlers handlers, Wiring wiring);
 
     /// The jobs may not connect their streams themselves. Null if they do not.
-    [[nodiscard]] static std::optional<Error> check(const Job& job);
+    [[nodiscard]] static std::optional<Error> check(const Job& job, Wiring wiring);
     /// Before the runs are assigned: connects the jobs, and takes from them how the dialogue is recorded.
     void prepare(Job& first, Job& second);
     void join(Run& first, Run& second) noexcept;

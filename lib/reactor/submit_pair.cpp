@@ -15,10 +15,10 @@ PairHandle ReactorCore::submit_pair(Job first, Job second, PairHandlers handlers
     auto wrong = check_job(first);
     auto second_wrong = check_job(second);
     if (!wrong) {
-        wrong = Pair::check(first);
+        wrong = Pair::check(first, wiring);
     }
     if (!second_wrong) {
-        second_wrong = Pair::check(second);
+        second_wrong = Pair::check(second, wiring);
     }
     if (options_.max_running < 2) {
         wrong = second_wrong = Error{Stage::setup, EINVAL, "a pair takes two of max_running, which is 1",
