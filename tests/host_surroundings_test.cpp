@@ -151,6 +151,12 @@ TEST_CASE("a host without /proc is told that there can be no keeper") {
               HOST_CHECK(!reactor);
               HOST_CHECK(reactor.error().message.find("/proc") != std::string::npos);
               HOST_CHECK(!reactor.error().cure.empty());
+              for (const proctor::Capability& each : proctor::examine({.containment = Containment::keeper})) {
+                  if (each.name == "keeper" || each.name == "proc") HOST_CHECK(!each.available && !each.cure.empty());
+              }
+              for (const proctor::Capability& each : proctor::examine()) {
+                  HOST_CHECK(each.detail.find("looked at every") == std::string::npos);
+              }
               return {};
           }) == "");
 }

@@ -58,8 +58,7 @@ Capability examine_ring(const ReactorOptions& options, const detail::KernelFeatu
     return {"io_uring", true, options.engine == EngineChoice::poll ? "can be used, and is not" : "is used", ""};
 }
 
-Capability examine_proc() {
-    auto proc = detail::ProcDirectory::open();
+Capability examine_proc(const Expected<detail::ProcDirectory>& proc) {
     if (!proc) {
         return missing("proc", "memory and processes are not looked at", proc.error());
     }
@@ -71,13 +70,19 @@ Capability examine_proc() {
             ""};
 }
 
-Capability examine_keeper(const ReactorOptions& options) {
+Capability examine_keeper(const ReactorOptions& options, bool has_proc) {
     auto keeper = detail::find_keeper(options.keeper);
     if (!keeper) {
         return missing("keeper", "no job is kept where there is no cgroup, and a host that is killed leaves its jobs",
                        keeper.error());
     }
     const bool holds = options.containment == Containment::keeper;
+    if (!has_proc) {
+        return {"keeper", !holds,
+                holds ? "it cannot find the processes of its job without /proc"
+                      : *keeper + ", as guard of the cgroups, and above no job, since it would need /proc",
+                "mount /proc of this pid namespace"};
+    }
     return {
         "keeper", true,
         *keeper + (holds ? ", above each job (about 160 us a job)"
@@ -93,18 +98,32 @@ Expected<std::unique_ptr<CgroupPool>> make_pool(const ReactorOptions& options) {
     return CgroupPool::create(std::move(*place), 0);
 }
 
-void examine_groups(const ReactorOptions& options, std::vector<Capability>& found) {
+// What is said of limits that the kernel does not keep.
+std::string looked_at(bool has_proc, const char* addition, const char* why) {
+    const std::string text = has_proc ? std::string("looked at every 2 to 250 ms") + addition
+                                      : "a limit is refused, since without /proc there is nothing to look at";
+    return text + ": " + why;
+}
+
+void examine_groups(const ReactorOptions& options, bool has_proc, std::vector<Capability>& found) {
     auto pool = make_pool(options);
     if (!pool) {
         const Error& why = pool.error();
-        found.push_back(missing("cgroup", "jobs are held together by a keeper, or by their process group alone", why));
-        found.push_back(
-            {"cpu", false, "by CPU clocks and rusage; those that nobody waited for are lost: no cgroup", ""});
-        found.push_back({"kill", false,
-                         "by the keeper; without one by process group, which a session of its own escapes: no cgroup",
+        found.push_back(missing("cgroup",
+                                has_proc ? "jobs are held together by a keeper, or by their process group alone"
+                                         : "jobs are held together by their process group alone",
+                                why));
+        found.push_back({"cpu", false,
+                         has_proc ? "by CPU clocks and rusage; those that nobody waited for are lost: no cgroup"
+                                  : "by rusage, at the end; a limit is refused: no cgroup, and no /proc",
                          ""});
-        found.push_back({"memory", false, "looked at every 2 to 250 ms; a short peak may pass: no cgroup", ""});
-        found.push_back({"tasks", false, "looked at every 2 to 250 ms: no cgroup", ""});
+        found.push_back(
+            {"kill", false,
+             has_proc ? "by the keeper; without one by process group, which a session of its own escapes: no cgroup"
+                      : "by process group, which a session of its own escapes: no cgroup, and no /proc",
+             ""});
+        found.push_back({"memory", false, looked_at(has_proc, "; a short peak may pass", "no cgroup"), ""});
+        found.push_back({"tasks", false, looked_at(has_proc, "", "no cgroup"), ""});
         return;
     }
     const detail::Controllers controllers = (*pool)->controllers();
@@ -121,10 +140,10 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
     const std::string& cure = (*pool)->cure();
     found.push_back({"memory", controllers.memory,
                      controllers.memory ? "memory.max and memory.peak; such jobs start with the host's thread suspended"
-                                        : "looked at every 2 to 250 ms; a short peak may pass: no memory controller",
+                                        : looked_at(has_proc, "; a short peak may pass", "no memory controller"),
                      controllers.memory ? "" : cure});
     found.push_back({"tasks", controllers.pids,
-                     controllers.pids ? "pids.max" : "looked at every 2 to 250 ms: no pids controller",
+                     controllers.pids ? "pids.max" : looked_at(has_proc, "", "no pids controller"),
                      controllers.pids ? "" : cure});
 }
 
@@ -133,13 +152,14 @@ void examine_groups(const ReactorOptions& options, std::vector<Capability>& foun
 std::vector<Capability> examine(const ReactorOptions& options) {
     std::vector<Capability> found;
     const detail::KernelFeatures kernel = detail::probe_kernel();
+    const auto proc = detail::ProcDirectory::open();
     found.push_back(examine_engine(options, kernel));
     found.push_back(examine_ring(options, kernel));
     if (options.containment == Containment::automatic || options.containment == Containment::cgroup) {
-        examine_groups(options, found);
+        examine_groups(options, proc.has_value(), found);
     }
-    found.push_back(examine_keeper(options));
-    found.push_back(examine_proc());
+    found.push_back(examine_keeper(options, proc.has_value()));
+    found.push_back(examine_proc(proc));
     return found;
 }
 
