@@ -70,7 +70,7 @@ Exit status:
   126    COMMAND was found but cannot be run
   127    COMMAND was not found
   128+N  signal N ended COMMAND, or proctor was told to stop by signal N: at
-         SIGINT, SIGTERM or SIGHUP (unless ignored, as nohup does) it kills
+         SIGINT, SIGTERM or (unless ignored, as nohup does) SIGHUP it kills
          COMMAND's processes and still writes the result
   else   COMMAND's own
 A line on standard error tells every ending but success; --quiet tells failures

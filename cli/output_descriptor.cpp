@@ -24,6 +24,9 @@ Result<int> open_for_writing(std::string_view option, const std::string& path) {
         return Error{Stage::setup, errno, fmt::format("{}: {} cannot be opened for writing", option, path),
                      "name a file in a directory that exists and may be written"};
     }
+    // A terminal takes all of a write or lets it wait, whatever poll says. Not when it is opened: a named pipe waits
+    // for its reader.
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
     return fd;
 }
 

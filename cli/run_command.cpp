@@ -108,11 +108,11 @@ void connect_outputs(Job& job, bool quiet) {
 }
 
 // What cannot be had of the records is an error of ours, but a limit that was crossed stays what ended the run.
-void take_failure(const Error& error, Ending& ending) {
+void take_failure(const Error& error, Ending& ending, int stop_descriptor) {
     RunResult& result = ending.result;
     const bool cancelled = result.error && result.error->stage == Stage::cancelled;
     if (result.reason || ending.stopped_by || (result.error && !cancelled)) {
-        return tell_failure(error);
+        return tell_failure(error, stop_descriptor);
     }
     result.outcome = Outcome::error;
     result.error = error;
@@ -125,11 +125,11 @@ Ending run_request(RunRequest& request, Result<StopSignals>& signals, Companions
     connect_outputs(request.job, request.quiet);
     Ending ending = run_job(std::move(request.job), request.reactor, *signals, companions);
     if (companions.input && companions.input->error()) {
-        take_failure(*companions.input->error(), ending);
+        take_failure(*companions.input->error(), ending, signals->descriptor());
     }
     if (companions.capture) {
         if (const Result<void> finished = companions.capture->finish(signals->descriptor()); !finished) {
-            take_failure(finished.error(), ending);
+            take_failure(finished.error(), ending, signals->descriptor());
         }
     }
     return ending;
@@ -160,16 +160,16 @@ Result<Companions> prepare(RunRequest& request) {
     return companions;
 }
 
-void tell_ending(const Ending& ending, bool quiet) {
+void tell_ending(const Ending& ending, bool quiet, int stop_descriptor) {
     const RunResult& result = ending.result;
     const bool cancelled = ending.stopped_by && result.error && result.error->stage == Stage::cancelled;
     if (result.error && !cancelled) {
-        tell_failure(*result.error);
+        tell_failure(*result.error, stop_descriptor);
         return;
     }
     const std::string line = describe_ending(result, ending.stopped_by);
     if (!quiet && !line.empty()) {
-        tell(line);
+        tell(line, stop_descriptor);
     }
 }
 
@@ -189,15 +189,17 @@ int run_command(RunRequest request) {
     Result<Companions> companions = prepare(request);
     Result<StopSignals> signals = StopSignals::create();
     const Ending ending = companions ? run_request(request, signals, *companions) : failed(companions.error());
-    tell_ending(ending, request.quiet);
-    const int status = exit_status(ending.result, ending.stopped_by);
+    const int stop_descriptor = signals ? signals->descriptor() : -1;
+    // Before what is said on standard error, which may be a full pipe that nobody reads.
+    Result<void> written;
     if (result_file) {
-        const std::string line = to_json(ending.result) + '\n';
-        const Result<void> written = result_file->write(line, signals ? signals->descriptor() : -1);
-        if (!written) {
-            tell_failure(written.error());
-            return ending.result.reason ? status : failure_status;
-        }
+        written = result_file->write(to_json(ending.result) + '\n', stop_descriptor);
+    }
+    tell_ending(ending, request.quiet, stop_descriptor);
+    const int status = exit_status(ending.result, ending.stopped_by);
+    if (!written) {
+        tell_failure(written.error(), stop_descriptor);
+        return ending.result.reason ? status : failure_status;
     }
     return status;
 }

@@ -136,7 +136,7 @@ struct Quantity {
 };
 
 constexpr Quantity duration{"a duration", "292 years", duration_cure, duration_units};
-constexpr Quantity size{"a size", "8 EiB", size_cure, size_units};
+constexpr Quantity size{"a size", "9223372036854775807 bytes", size_cure, size_units};
 
 Result<std::int64_t> parse_quantity(std::string_view text, const Quantity& quantity) {
     if (text.starts_with('-')) {

@@ -22,6 +22,7 @@
 #include "command_driver.hpp"
 #include "forbid_io_uring.hpp"
 #include "support.hpp"
+#include "watched_child.hpp"
 
 using namespace std::string_literals;
 using namespace command_driver;
@@ -339,6 +340,23 @@ TEST_CASE("a result that nobody reads does not outlast a signal") {
     }
     CHECK(*status == 125);
     CHECK(contains(err.text(), "nobody reads it"));
+}
+
+TEST_CASE("a standard error that nobody reads keeps no result from its file, and does not outlast a signal") {
+    support::Pipe err;
+    REQUIRE(fcntl(err.write_end.get(), F_SETPIPE_SZ, 4096) >= 4096);
+    const std::string page(static_cast<std::size_t>(fcntl(err.write_end.get(), F_GETPIPE_SZ)), 'x');
+    support::write_all(err.write_end.get(), page);
+    const support::TempDir directory;
+    const std::string result = directory.file("result");
+    Command command(
+        {.words = run_script_words({"--result", result, "--time-limit", "50ms"}, "pause"), .err = err.write_end.get()});
+    // With the newline, which comes last.
+    REQUIRE(support::eventually(
+        [&] { return access(result.c_str(), F_OK) == 0 && contains(support::read_file(result), "\n"); }));
+    CHECK_FALSE(command.try_wait());
+    command.kill(SIGTERM);
+    CHECK(command.wait() == 124);
 }
 
 TEST_CASE("quiet passes on nothing and tells failures of proctor alone") {
