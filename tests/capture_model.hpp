@@ -133,7 +133,7 @@ inline std::string check(const Case& chosen) {
     if (closed != expected) return "records differ in the end";
     if (capture.record_count() != expected.size()) return "record_count() differs";
     for (const proctor::Stream stream : {proctor::STDIN, proctor::STDOUT, proctor::STDERR}) {
-        const std::string wrong = compare(capture, stream, streams[stream]);
+        std::string wrong = compare(capture, stream, streams[stream]);
         if (!wrong.empty()) return wrong;
     }
     return {};

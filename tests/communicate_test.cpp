@@ -92,7 +92,7 @@ TEST_CASE("while nobody asks, the child waits and the host holds little") {
                   seen += record->data.size();
               }
               HOST_CHECK(flood.handle().state() == JobState::running);
-              HOST_CHECK(std::atol(support::status_field("self", "VmHWM").c_str()) < 64 * 1024);
+              HOST_CHECK(std::atol(support::status_field("self", "VmHWM").c_str()) < 64L * 1024);
               return {};
           }) == "");
 }

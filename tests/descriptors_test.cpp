@@ -61,16 +61,18 @@ std::string close_in_host(unsigned closed) {
 // Children share its table until they have come to their place, as a copy of it would be dear.
 std::string hold_very_many() {
     constexpr int held = 2500;
+    constexpr rlim_t allowed = rlim_t{2} * held;
     constexpr int jobs = 200;
     rlimit limit{};
     HOST_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    if (limit.rlim_max < 2 * held) return "";
-    limit.rlim_cur = 2 * held;
+    if (limit.rlim_max < allowed) return "";
+    limit.rlim_cur = allowed;
     HOST_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     const std::set<int> before = support::open_descriptors();
     {
         proctor::Reactor reactor = support::make_reactor({.max_running = 64});
         std::vector<Fd> many;
+        many.reserve(held);
         for (int i = 0; i < held; ++i) many.emplace_back(fcntl(0, F_DUPFD, 3));
         HOST_CHECK(many.back().get() >= held);
         int right = 0;

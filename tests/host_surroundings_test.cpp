@@ -177,7 +177,7 @@ TEST_CASE("a host that finds no cgroups takes a keeper, and tells so") {
 TEST_CASE("an ordinary user's host works with what such a user can have") {
     if (geteuid() != 0) return support::skip("only root can become somebody else");
     const support::TempDir directory;
-    const std::string there = directory.path();
+    const std::string& there = directory.path();
     for (const Containment kind : {Containment::automatic, Containment::keeper, Containment::tree}) {
         CAPTURE(support::name_of(kind));
         CHECK(support::in_host([&]() -> std::string {

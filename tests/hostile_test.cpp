@@ -47,8 +47,8 @@ TEST_CASE("one that writes to every descriptor reaches its two streams alone") {
     const TempDir directory;
     const std::string path = directory.write("precious", "untouched");
     // Not close-on-exec, as in a host that knows nothing of children, at low and high numbers.
-    std::vector<support::Fd> open_files;
-    for (int i = 0; i < 20; ++i) open_files.push_back(support::open_file(path, O_RDWR));
+    std::vector<support::Fd> open_files(20);
+    for (support::Fd& file : open_files) file = support::open_file(path, O_RDWR);
     const support::Fd high(fcntl(open_files[0].get(), F_DUPFD, 900));
     in_each([&](Scene& scene) {
         const RunResult result = scene.endure(deed("write-everywhere"));

@@ -38,13 +38,13 @@ const std::vector<std::string> escapes{
     // nohup
     "fork [ ignore 1 then new-session then ready then pause ] then print-to 8 r",
     // deaf to polite signals, everybody
-    "ignore 15 then ignore 2 then fork [ ignore 15 then new-session then ready then pause ] then print-to 8 r then "
-    "pause",
+    ("ignore 15 then ignore 2 then fork [ ignore 15 then new-session then ready then pause ] then print-to 8 r then "
+     "pause"),
     // stopped, in the group and out of it
     "fork [ ready then raise 19 ] then fork [ new-session then ready then raise 19 ] then print-to 8 r then raise 19",
     // a long line of descent
-    "fork [ fork [ fork [ fork [ fork [ new-session then ready then pause ] then ready then pause ] then ready then "
-    "pause ] then ready then pause ] then ready then pause ] then print-to 8 r then pause",
+    ("fork [ fork [ fork [ fork [ fork [ new-session then ready then pause ] then ready then pause ] then ready then "
+     "pause ] then ready then pause ] then ready then pause ] then print-to 8 r then pause"),
 };
 
 }  // namespace

@@ -54,7 +54,7 @@ proctor::Job as_nobody(const TempDir& dir, std::string_view words) {
     return job;
 }
 
-KeptJob::KeptJob(proctor::Job job, proctor::detail::KeeperProgram keeper)
+KeptJob::KeptJob(proctor::Job job, const proctor::detail::KeeperProgram& keeper)
     : job_(std::move(job)), null_(value_of(proctor::detail::NullDevice::open())) {
     setup_ = value_of(proctor::detail::set_up_stdio(job_, null_, false));
     slot_ = value_of(launcher_.acquire());

@@ -34,7 +34,7 @@ proctor::Job as_nobody(const TempDir& dir, std::string_view words);
 
 class KeptJob {
 public:
-    explicit KeptJob(proctor::Job job, proctor::detail::KeeperProgram keeper = {keeper_path()});
+    explicit KeptJob(proctor::Job job, const proctor::detail::KeeperProgram& keeper = {keeper_path()});
     KeptJob(const KeptJob&) = delete;
     KeptJob& operator=(const KeptJob&) = delete;
     ~KeptJob();

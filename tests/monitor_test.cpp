@@ -34,6 +34,7 @@ public:
         std::istringstream rest(words);
         for (std::string word; rest >> word;) all.push_back(word);
         std::vector<char*> argv;
+        argv.reserve(all.size() + 1);
         for (std::string& word : all) argv.push_back(word.data());
         argv.push_back(nullptr);
         posix_spawn_file_actions_t actions;

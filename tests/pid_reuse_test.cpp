@@ -36,7 +36,6 @@ using namespace proctor;
 namespace {
 
 // The kernel does not go below 301, and what was given once begins anew at 300.
-constexpr int first_id = 300;
 constexpr int end_of_ids = 400;
 constexpr std::size_t canary_count = 40;
 constexpr unsigned jobs_at_once = 4;

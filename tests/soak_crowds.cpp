@@ -123,6 +123,7 @@ public:
         const std::string own = std::to_string(getpid());
         std::vector<std::string> words = {"strace", "-c", "-f", "-U", "calls,name", "-o", file_, "-p", own};
         std::vector<char*> argv;
+        argv.reserve(words.size() + 1);
         for (std::string& word : words) argv.push_back(word.data());
         argv.push_back(nullptr);
         if (posix_spawnp(&pid_, "strace", nullptr, nullptr, argv.data(), environ) != 0) {

@@ -30,6 +30,7 @@ struct Stranger {
         if (pipe2(ends.data(), O_CLOEXEC) != 0) return;
         std::vector<std::string> words = {child, "await-byte", "0", "then", "exit", std::to_string(status)};
         std::vector<char*> argv;
+        argv.reserve(words.size() + 1);
         for (std::string& word : words) argv.push_back(word.data());
         argv.push_back(nullptr);
         posix_spawn_file_actions_t actions;

@@ -136,7 +136,7 @@ TEST_CASE("an endless line, and the host stays small") {
               HOST_CHECK_RESULT(result.capture.lines(STDOUT) == 1, result);
               HOST_CHECK(all_zero(result.capture, size));
               const long growth = peak_memory_kib() - before;
-              return growth < 8 * 1024 ? "" : "the host grew by " + std::to_string(growth) + " KiB";
+              return growth < 8L * 1024 ? "" : "the host grew by " + std::to_string(growth) + " KiB";
           }) == "");
 }
 
@@ -159,7 +159,7 @@ TEST_CASE("a million records of one byte do not take more memory than was allowe
               }
               HOST_CHECK(count == 1'000'000);
               const long growth = peak_memory_kib() - before;
-              return growth < 4 * 1024 ? "" : "the host grew by " + std::to_string(growth) + " KiB";
+              return growth < 4L * 1024 ? "" : "the host grew by " + std::to_string(growth) + " KiB";
           }) == "");
 }
 
@@ -296,7 +296,7 @@ TEST_CASE("without another directory it is TMPDIR's, or /tmp") {
               setenv("TMPDIR", dir.file("missing").c_str(), 1);
               Job job = script("fill 1 1000000 then pause");
               job.capture.max_size = 0;
-              const std::string complaint = check_failed(proctor::run(job), ENOENT, 1);
+              std::string complaint = check_failed(proctor::run(job), ENOENT, 1);
               if (!complaint.empty()) return complaint;
               setenv("TMPDIR", "", 1);
               HOST_CHECK(proctor::detail::temporary_directory("") == "/tmp");
@@ -390,7 +390,7 @@ TEST_CASE("the limit of file sizes is an error, and does not kill the host by SI
                   HOST_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
                   Job job = script("fill 1 100000000 then pause");
                   job.capture.max_size = 0;
-                  const std::string complaint = check_failed(proctor::run(job), EFBIG, most);
+                  std::string complaint = check_failed(proctor::run(job), EFBIG, most);
                   if (!complaint.empty()) return complaint;
                   Capture capture(CaptureOptions{.max_size = 0});
                   CaptureRecorder recorder = capture.record();

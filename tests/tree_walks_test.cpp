@@ -270,6 +270,7 @@ TEST_CASE("one walk serves all that end together") {
         open_proc(tools);
         tools.births = last.watch();
         std::vector<std::unique_ptr<Tree>> jobs;
+        jobs.reserve(children.size());
         for (const auto& child : children) jobs.push_back(std::make_unique<Tree>(tools, *child));
         last.set(never_round / 2);
         for (const auto& job : jobs) job->end();

@@ -211,7 +211,7 @@ int Cgroup::open(const char* file_name, int flags) const noexcept {
     char path[64];
     char* end = std::copy_n(name_, std::strlen(name_), path);
     *end++ = '/';
-    std::strcpy(end, file_name);
+    std::copy_n(file_name, std::strlen(file_name) + 1, end);
     return ::openat(parent_, path, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
