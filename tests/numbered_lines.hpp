@@ -16,26 +16,14 @@
 
 namespace numbered {
 
-// Instrumented code takes minutes for what the plain one does in seconds.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-
 inline proctor::Job exact(std::string_view words) {
     proctor::Job job = support::script(words);
     job.order = proctor::Order::exact;
     return job;
 }
 
-inline int line_count() { return sanitized ? 2'000 : std::max(20'000, support::rounds(200'000)); }
+// Instrumented code takes minutes for what the plain one does in seconds.
+inline int line_count() { return support::sanitized ? 2'000 : std::max(20'000, support::rounds(200'000)); }
 
 inline std::string runs(int lines, int seed, int longest) {
     return "alternate-runs " + std::to_string(lines) + " " + std::to_string(seed) + " " + std::to_string(longest);

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -229,14 +228,8 @@ private:
 
 // --- The namespace
 
-bool ids_can_be_few() {
-    utsname name{};
-    int major = 0;
-    int minor = 0;
-    uname(&name);
-    // Before, it would be the whole machine's.
-    return std::sscanf(name.release, "%d.%d", &major, &minor) == 2 && std::pair(major, minor) >= std::pair(6, 14);
-}
+// Before, a limit of them would be the whole machine's.
+bool ids_can_be_few() { return support::kernel_is_at_least(6, 14); }
 
 bool write_to(const char* path, const std::string& text) {
     const support::Fd file(open(path, O_WRONLY | O_CLOEXEC));

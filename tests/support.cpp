@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,7 +104,17 @@ proctor::RunResult run_in(proctor::Containment containment, proctor::Job job) {
 
 std::string engine() {
     const char* const told = std::getenv("PROCTOR_SUITE_ENGINE");
-    return told != nullptr ? told : "io_uring";
+    if (told != nullptr) return told;
+    return kernel_is_at_least(6, 1) ? "io_uring" : "poll";
+}
+
+bool kernel_is_at_least(int major, int minor) {
+    utsname name{};
+    int its_major = 0;
+    int its_minor = 0;
+    uname(&name);
+    return std::sscanf(name.release, "%d.%d", &its_major, &its_minor) == 2 &&
+           std::pair(its_major, its_minor) >= std::pair(major, minor);
 }
 
 int rounds(int wanted) {

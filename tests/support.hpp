@@ -30,8 +30,22 @@ proctor::Job script(std::vector<std::string> words);
 /// Runs one job on a reactor of its own with this containment and waits for its end.
 proctor::RunResult run_in(proctor::Containment containment, proctor::Job job);
 
-/// The name of the engine that reactors have here: PROCTOR_SUITE_ENGINE in the environment, or io_uring.
+/// The name of the engine that reactors have here: PROCTOR_SUITE_ENGINE in the environment, or the kernel's best.
 std::string engine();
+bool kernel_is_at_least(int major, int minor);
+
+/// Whether this is instrumented by AddressSanitizer, which makes it slow and large.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
 
 /// How often to repeat something: as often, or fewer times where PROCTOR_REPEAT_DIVISOR says that the machine is slow.
 int rounds(int wanted);
