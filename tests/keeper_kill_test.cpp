@@ -286,6 +286,15 @@ TEST_CASE("what a keeper said before it was killed is received although it left 
     CHECK(readable(kept.pidfd()));  // its death kills the main process
 }
 
+TEST_CASE("what a keeper said before it went is received although an order was sent after it") {
+    KeptJob kept(script("exit 3"));
+    REQUIRE(kept.await_started());
+    REQUIRE(readable(kept.keeper().pidfd()));
+    for (int i = 0; i < 3; ++i) CHECK(kept.control().kill() != 0);
+    CHECK(kept.await_main_end());
+    CHECK(WEXITSTATUS(kept.report().wait_status) == 3);
+}
+
 TEST_CASE("a keeper shrugs off every signal that can be blocked, and keeps its host's user") {
     Job job = script("print-to 8 r then pause");
     const Word word(job);

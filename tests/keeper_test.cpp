@@ -252,7 +252,7 @@ TEST_CASE("a program that runs from the build tree finds the keeper that was bui
 TEST_CASE("a keeper of another version refuses, and a stranger is told what it is") {
     for (const bool foreign : {true, false}) {
         int ends[2];
-        REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+        REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
         Keeper control{UniqueFd(ends[0])};
         const support::Fd keepers(ends[1]);
         const support::Fd file(memfd_create("plan", MFD_CLOEXEC));

@@ -47,8 +47,7 @@ Keeper::Received Keeper::receive(KeeperMessage& message) noexcept {
         if (size < 0 && (errno == EAGAIN || may_pass(errno))) {
             return Received::nothing;  // what is there keeps the socket readable
         }
-        // ECONNRESET: the keeper went without having read an order of ours. It is told once and before what the keeper
-        // had said, which is still there.
+        // ECONNRESET: the keeper went without having read an order of ours, which is told once.
         if (size < 0 && (errno == EINTR || errno == ECONNRESET)) {
             continue;
         }

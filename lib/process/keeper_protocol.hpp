@@ -2,7 +2,7 @@
 //
 // What the host and the keeper (keeper/keeper.cpp) tell each other.
 //
-// The host makes a socket pair (SOCK_SEQPACKET) and a file in memory that holds the job's plan, and starts the keeper
+// The host makes a socket pair (SOCK_STREAM) and a file in memory that holds the job's plan, and starts the keeper
 // with the job's descriptors under their final numbers and these two above them. The keeper maps the plan where it was
 // made for, starts the job's process, closes all that is the job's, and reports. The socket is the lifeline too: at its
 // end of file the keeper kills its tree and exits.

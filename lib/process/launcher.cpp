@@ -90,10 +90,12 @@ long clone_into(int cgroup, unsigned long flags, void* stack, std::size_t stack_
     return proctor_clone3(&arguments, sizeof arguments, record);
 }
 
-// The host's end and the keeper's.
+// The host's end and the keeper's. A stream, although what passes is messages: each is written at once and read at
+// once, and all of a kind have one length. With SOCK_SEQPACKET, an order to a keeper that has gone drops what it had
+// told, on older kernels (5.10; net/unix/af_unix.c, unix_dgram_disconnected).
 Expected<std::pair<UniqueFd, UniqueFd>> make_control() {
     int ends[2] = {-1, -1};
-    const bool made = ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
+    const bool made = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
     UniqueFd keepers(ends[1]);
     UniqueFd ours = moved_above_stdio(UniqueFd(ends[0]));
     if (!made || !ours) {
