@@ -231,7 +231,7 @@ struct Output {
         owner.stream = &stream;
         support::Pipe pipe;
         support::write_all(pipe.write_end.get(), "some bytes");
-        stream.open(UniqueFd(::dup(pipe.read_end.get())), -1);
+        stream.open(UniqueFd(::dup(pipe.read_end.get())), {});
     }
     ~Output() { stream.forsake(); }
     void deliver() {
