@@ -117,8 +117,8 @@ public:
         for (OutputStream* const each : {&output_, &error_output_}) each->reset();
         output_.set_beside(error_output_);
         error_output_.set_beside(output_);
-        output_.open(take(out.read_end), -1);
-        error_output_.open(take(error_out.read_end), -1);
+        output_.open(take(out.read_end), {});
+        error_output_.open(take(error_out.read_end), {});
         feed_.open_text(take(in.write_end), text_);
     }
 
