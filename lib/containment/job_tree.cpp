@@ -29,6 +29,7 @@ timeval to_timeval(std::int64_t nanoseconds) noexcept {
 
 Expected<void> JobTree::prepare(const Job& job) {
     has_shell_ = !job.shell.empty();
+    process_limit_ = job.limits.processes;
     memory_.emplace(job.mem_maps_filter, job.limits.memory);
     if (tools_.groups != nullptr) {
         if (auto taken = take_group(job); !taken) {
@@ -310,6 +311,9 @@ TreeLook JobTree::look() noexcept {
     most_processes_ = std::max(most_processes_, look.processes);
     for (const Process& process : processes) {
         look.tasks += std::max(process.stat.threads, 1);
+    }
+    if (process_limit_ && look.processes > *process_limit_) {
+        return look;  // reading the memory of those who fork on and on may wait for them
     }
     memory_->look(*tools_.proc, processes);
     look.memory = memory_->held();

@@ -151,6 +151,7 @@ private:
     bool memory_by_kernel_ = false;
     bool tasks_by_kernel_ = false;
     bool has_shell_ = false;
+    std::optional<int> process_limit_{};
     bool adopted_ = false;
     const ChildProcess* child_ = nullptr;
 
