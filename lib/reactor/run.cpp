@@ -249,7 +249,7 @@ void Run::abandon() {
     job_.drain_grace = Nanoseconds::zero();
     engine_.cancel(end_timer_);
     if (signalled_at_ && !exited_at_) {
-        tree_.kill(true);  // it was being asked by SIGTERM
+        (void)kill_main();  // it was being asked by SIGTERM
     }
     cancel();
 }

@@ -210,8 +210,9 @@ int PollEngine::try_without_waiting(Operation& operation) noexcept {
         case Operation::Kind::write: {
             auto& write = static_cast<Write&>(operation);
             if (write.offset != Write::at_position) {
-                return answer(
-                    ::pwrite(write.fd, write.data.data(), write.data.size(), static_cast<off_t>(write.offset)));
+                const int result =
+                    answer(::pwrite(write.fd, write.data.data(), write.data.size(), static_cast<off_t>(write.offset)));
+                return result == -EAGAIN ? -EIO : result;  // waiting would write at the position of the file instead
             }
             const int result = kernel_.pipe_without_nonblock ? try_write(write.fd, write.data) : unasked;
             return is_unknown(-result) ? unasked : result;
