@@ -12,12 +12,12 @@ namespace proctor::cli {
 Diagnosis diagnose(const DoctorRequest& request) {
     Diagnosis diagnosis;
     for (const Capability& each : examine(request.reactor)) {
-        diagnosis.text += fmt::format("{:<9} {:<4} {}", each.name, each.available ? "yes" : "no", each.detail);
+        diagnosis.text += fmt::format("{:<11} {:<4} {}", each.name, each.available ? "yes" : "no", each.detail);
         if (!each.cure.empty()) {
             diagnosis.text += fmt::format(" — {}", each.cure);
         }
         diagnosis.text += '\n';
-        if (each.name == "engine" && !each.available) {
+        if (!each.available && (each.name == "engine" || each.name == "containment")) {
             diagnosis.status = failure_status;
         }
     }

@@ -2,8 +2,10 @@
 #include "exit_status.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -24,6 +26,32 @@ int error_status(const Error& error) {
         case ETXTBSY:
         case ELOOP: return cannot_run_status;
         default: return failure_status;
+    }
+}
+
+// Tasks that were too many are a process_limit, too.
+std::string_view option_of(Reason reason) {
+    switch (reason) {
+        case Reason::time_limit: return "--time-limit";
+        case Reason::cpu_limit: return "--cpu-limit";
+        case Reason::block_limit: return "--block-limit";
+        case Reason::memory_limit: return "--memory-limit";
+        case Reason::process_limit: return "--process-limit or --task-limit";
+        case Reason::output_limit: break;
+    }
+    return "a limit of its output";
+}
+
+// What it had used by then; empty if that is not known, or says nothing.
+std::string describe_use(Reason reason, const Usage& usage) {
+    const auto seconds = [](std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); };
+    switch (reason) {
+        case Reason::time_limit: return fmt::format(", after {:.3f} s", seconds(usage.wctime));
+        case Reason::cpu_limit:
+            return fmt::format(", after {:.3f} s of processor time", seconds(usage.utime + usage.stime));
+        case Reason::memory_limit: return usage.mem ? fmt::format(", at {} bytes", *usage.mem) : "";
+        case Reason::process_limit: return usage.proc ? fmt::format(", with {} processes", *usage.proc) : "";
+        default: return {};
     }
 }
 
@@ -77,8 +105,9 @@ std::string describe_ending(const RunResult& result, std::optional<int> stopped_
             limit->stream == STDOUT ? "stdout" : "stderr", to_string(limit->limit));
     }
     if (result.reason) {
-        return fmt::format("{}: COMMAND was ended — raise the limit, or leave it out, if it needs more",
-                           verbose_reason(*result.reason));
+        return fmt::format("{}: COMMAND was ended by {}{} — raise the limit, or leave it out, if it needs more",
+                           verbose_reason(*result.reason), option_of(*result.reason),
+                           result.usage ? describe_use(*result.reason, *result.usage) : "");
     }
     if (stopped_by) {
         return fmt::format("told to stop by {}: COMMAND and its processes were ended", name(*stopped_by));

@@ -224,6 +224,19 @@ void add_surroundings(CLI::App& app, RunRequest& request, bool& shell) {
             "on which processors it runs: any (default); where\nproctor itself is (with-reactor); not there (apart);\n"
             "or the N-th that proctor may use, from 0 (slot:N)")
         ->group(group);
+    ResourceLimits& resources = job.resource_limits;
+    add_value(app, "--file-size", parse_size, [&](const auto& value) { resources.file_size = value; })
+        ->type_name("SIZE")
+        ->description("the largest file that it may write (RLIMIT_FSIZE)")
+        ->group(group);
+    add_value(app, "--open-files", parse_limit_count, [&](const auto& value) { resources.open_files = value; })
+        ->type_name("N")
+        ->description("open files of each process (RLIMIT_NOFILE)")
+        ->group(group);
+    add_value(app, "--stack", parse_limit<Bytes, parse_size>, [&](const auto& value) { resources.stack = value; })
+        ->type_name("SIZE")
+        ->description("its stack (RLIMIT_STACK; often 8 MiB)")
+        ->group(group);
     app.add_flag("--allow-new-privileges", job.allow_new_privileges, "let set-user-ID programs such as sudo work in it")
         ->group(group);
 }
@@ -269,7 +282,7 @@ Result<void> parse(CLI::App& app, std::vector<std::string> options) {
     } catch (const Misuse& wrong) {
         return wrong.error;
     } catch (const CLI::ParseError& wrong) {
-        return misuse(wrong.what(), std::string(help_cure));
+        return misuse(wrong.what(), help_cure(app));
     }
     return {};
 }
@@ -304,7 +317,7 @@ Result<Request> read_run(const std::vector<std::string>& words) {
     RunRequest request;
     bool shell = false;
     bool help = false;
-    CLI::App app;
+    CLI::App app("", "run");
     app.set_help_flag();
     add_limits(app, request);
     add_streams(app, request);
@@ -355,7 +368,7 @@ Result<Request> read_run(const std::vector<std::string>& words) {
 Result<Request> read_replay(const std::vector<std::string>& words) {
     ReplayRequest request;
     bool help = false;
-    CLI::App app;
+    CLI::App app("", "replay");
     app.set_help_flag();
     add_value(app, "--speed", parse_speed, [&](const auto& speed) { request.speed = speed; })
         ->type_name("X")
@@ -396,7 +409,7 @@ Result<Request> read_replay(const std::vector<std::string>& words) {
 Result<Request> read_doctor(const std::vector<std::string>& words) {
     DoctorRequest request;
     bool help = false;
-    CLI::App app;
+    CLI::App app("", "doctor");
     app.set_help_flag();
     add_containment(app, request.reactor);
     app.add_flag("-h,--help", help, "show this")->group("Help");

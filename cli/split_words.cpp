@@ -40,8 +40,9 @@ Error unknown_option(const CLI::App& app, const std::string& name) {
         }
     }
     return misuse(fmt::format("{}: there is no such option", name),
-                  nearest.empty() ? fmt::format("{}; a COMMAND of that name needs -- before it", help_cure)
-                                  : fmt::format("did you mean {}? {}", nearest, help_cure));
+                  nearest.empty()
+                      ? help_cure(app) + (app.get_name() == "run" ? "; a COMMAND of that name needs -- before it" : "")
+                      : fmt::format("did you mean {}? {}", nearest, help_cure(app)));
 }
 
 Error no_value(const std::string& name) {
@@ -50,6 +51,10 @@ Error no_value(const std::string& name) {
 }
 
 }  // namespace
+
+std::string help_cure(const CLI::App& app) {
+    return fmt::format("`proctor {} --help` lists the options", app.get_name());
+}
 
 Error misuse(std::string message, std::string cure) {
     return {Stage::setup, EINVAL, std::move(message), std::move(cure)};

@@ -13,7 +13,8 @@ class App;
 
 namespace proctor::cli {
 
-inline constexpr std::string_view help_cure = "`proctor run --help` lists the options";
+/// How to learn the options of a command, whose App has its name.
+[[nodiscard]] std::string help_cure(const CLI::App& app);
 
 /// What is wrong with the words, and what would be right.
 [[nodiscard]] Error misuse(std::string message, std::string cure);
@@ -23,7 +24,7 @@ struct SplitWords {
     std::vector<std::string> command{};
 };
 
-/// Cuts at COMMAND: the first word that is neither an option nor an option's value, or whatever follows `--`.
+/// Cuts at COMMAND (CAPTURE): the first word that is neither an option nor an option's value, or whatever follows `--`.
 [[nodiscard]] Result<SplitWords> split_words(const CLI::App& app, const std::vector<std::string>& words);
 
 }  // namespace proctor::cli

@@ -113,6 +113,12 @@ TEST_CASE("each option lands in the job") {
                                             "7:8",
                                             "--placement",
                                             "slot:3",
+                                            "--file-size",
+                                            "1M",
+                                            "--open-files",
+                                            "64",
+                                            "--stack",
+                                            "1GiB",
                                             "--allow-new-privileges",
                                             "prog",
                                             "arg"});
@@ -133,6 +139,9 @@ TEST_CASE("each option lands in the job") {
     CHECK(job.user->uid == 7);
     CHECK(job.user->gid == 8U);
     CHECK(job.placement == proctor::Placement::slot(3));
+    CHECK(job.resource_limits.file_size == 1'000'000);
+    CHECK(job.resource_limits.open_files == 64);
+    CHECK(job.resource_limits.stack == proctor::Bytes{1} << 30);
     CHECK(job.allow_new_privileges);
     CHECK(job.argv == Words{"prog", "arg"});
     CHECK_FALSE(request.quiet);
@@ -279,6 +288,9 @@ TEST_CASE("the help names every option, fits a screen's width, and ends with exa
                                "--drain-grace D",
                                "--shell",
                                "--user UID[:GID]",
+                               "--file-size SIZE",
+                               "--open-files N",
+                               "--stack SIZE",
                                "--allow-new-privileges",
                                "--order ORDER",
                                "--placement WHERE",
@@ -369,7 +381,19 @@ TEST_CASE("every ending but success and SIGPIPE has something to tell") {
     result.signal = 9;
     CHECK(describe_ending(result, std::nullopt).find("out of memory") != std::string::npos);
     result.reason = proctor::Reason::time_limit;
-    CHECK(describe_ending(result, std::nullopt).starts_with("Time limit exceeded"));
+    result.usage = proctor::Usage{.wctime = 2001ms, .utime = 1s, .stime = 500ms, .mem = 4096, .proc = 7};
+    const auto ends = [&](proctor::Reason reason, std::string_view text) {
+        result.reason = reason;
+        CHECK(describe_ending(result, std::nullopt).starts_with(text));
+    };
+    ends(proctor::Reason::time_limit, "Time limit exceeded: COMMAND was ended by --time-limit, after 2.001 s — ");
+    ends(proctor::Reason::cpu_limit,
+         "CPU time limit exceeded: COMMAND was ended by --cpu-limit, after 1.500 s of processor time — ");
+    ends(proctor::Reason::block_limit, "Blocked or deadlocked: COMMAND was ended by --block-limit — ");
+    ends(proctor::Reason::memory_limit,
+         "Memory usage limit exceeded: COMMAND was ended by --memory-limit, at 4096 bytes — ");
+    ends(proctor::Reason::process_limit,
+         "Too many processes started: COMMAND was ended by --process-limit or --task-limit, with 7 processes — ");
     result.reason.reset();
     CHECK(describe_ending(result, 2).find("signal 2 (Interrupt)") != std::string::npos);
 }

@@ -277,11 +277,45 @@ TEST_CASE("where io_uring is forbidden and asked for, the result says what to do
 TEST_CASE("doctor tells which engine there is, and how to get the other") {
     if (const auto done = finish_without_io_uring({"doctor"})) {
         CHECK(done->status == 0);
-        CHECK(contains(done->out, "engine    yes  poll, "));
-        CHECK(contains(done->out, "io_uring  no   the poll engine is used instead"));
+        CHECK(contains(done->out, "engine      yes  poll, "));
+        CHECK(contains(done->out, "io_uring    no   the poll engine is used instead"));
         CHECK(contains(done->out, "seccomp profile"));
     }
     CHECK(finish_without_io_uring({"doctor", "--engine", "io_uring"}).value_or(Finished{.status = 125}).status == 125);
+}
+
+TEST_CASE("doctor tells what each containment offers, and fails where it cannot be had") {
+    const Finished kept = finish({"doctor", "--containment", "keeper"});
+    CHECK(kept.status == 0);
+    CHECK(contains(kept.out, "\ncontainment yes  a keeper above each job\n"));
+    CHECK(contains(kept.out, "\nkill        yes  by the keeper"));
+    CHECK(contains(kept.out, "\ncpu         no   "));
+    const Finished tree = finish({"doctor", "--containment", "tree"});
+    CHECK(tree.status == 0);
+    for (const std::string name : {"containment yes", "cpu         no ", "kill        no ", "memory      no "}) {
+        CHECK(contains(tree.out, "\n" + name));
+    }
+    for (const std::string kind : {"cgroup", "automatic"}) {
+        const Finished none = finish({"doctor", "--containment", kind, "--cgroup", "/no/such/group"});
+        CHECK(none.status == 125);
+        CHECK(contains(none.out, "\ncontainment no   nothing can be run"));
+        CHECK(contains(none.out, "\ncgroup      no   no group can be made: "));
+        CHECK(contains(none.out, "/no/such/group"));
+        CHECK_FALSE(contains(none.out, "\nkill "));
+    }
+}
+
+TEST_CASE("a wrong word is told with the help of the command that it was for") {
+    CHECK(contains(finish({"doctor", "--foo"}).err, "`proctor doctor --help`"));
+    CHECK(contains(finish({"replay", "--foo", "-"}).err, "`proctor replay --help`"));
+    CHECK_FALSE(contains(finish({"replay", "--foo", "-"}).err, "COMMAND"));
+    CHECK(contains(finish({"run", "--foo", "true"}).err, "`proctor run --help`"));
+}
+
+TEST_CASE("--file-size, --open-files and --stack are limits of the kernel") {
+    CHECK(run_script({"--file-size", "4k", "--open-files", "50", "--stack", "1MiB"},
+                     "limit file_size then limit open_files then limit stack")
+              .out == "4000 4000\n50 50\n1048576 1048576\n");
 }
 
 TEST_CASE("an engine can be chosen") {

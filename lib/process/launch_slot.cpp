@@ -369,7 +369,8 @@ Error LaunchSlot::exec_error(const std::string& program) const {
         case ENOTDIR: return error("a part of the path " + program + " is not a directory", "correct its path");
         case EACCES:
             return error(program + " cannot be executed",
-                         "chmod +x it; check that it is a file, that its directories may be entered, and that its file "
+                         "check that it is a file and no directory; chmod +x it; see that its directories may be "
+                         "entered, and that its file "
                          "system is not mounted noexec");
         case ENOEXEC:
             return error(program + " has no format that the kernel can run",
