@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // The limits on what a whole tree uses, by each kind of containment that this machine has.
+#include "hog.hpp"
 #include "support.hpp"
 
 #include <sched.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -59,43 +57,6 @@ void check_ended_by(const RunResult& result, Reason reason) {
     CHECK(*result.limit_events.crossed_at <= *result.limit_events.signalled_at);
     CHECK(*result.limit_events.signalled_at <= *result.limit_events.ended_at);
 }
-
-// A process that takes all that it can get of one processor, in real time, while it lives.
-class Hog {
-public:
-    explicit Hog(unsigned processor) {
-        support::Pipe began;
-        pid_ = fork();
-        REQUIRE(pid_ >= 0);
-        if (pid_ == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            alarm(20);
-            cpu_set_t its;
-            CPU_ZERO(&its);
-            CPU_SET(processor, &its);
-            const sched_param priority{.sched_priority = 1};
-            if (sched_setaffinity(0, sizeof its, &its) != 0 || sched_setscheduler(0, SCHED_FIFO, &priority) != 0)
-                _exit(1);
-            support::write_all(began.write_end.get(), "r");
-            for (volatile unsigned turns = 0;;) turns = turns + 1;
-        }
-        began.write_end.reset();
-        runs_ = support::await_byte(began.read_end.get());
-    }
-    Hog(const Hog&) = delete;
-    Hog& operator=(const Hog&) = delete;
-    ~Hog() {
-        kill(pid_, SIGKILL);
-        while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-        }
-    }
-
-    [[nodiscard]] bool runs() const { return runs_; }
-
-private:
-    pid_t pid_ = -1;
-    bool runs_ = false;
-};
 
 void in_each(const std::function<void(Containment)>& check) {
     for (const Containment kind : support::containments()) {
@@ -319,7 +280,7 @@ TEST_CASE("blocked: one that a busy machine does not let run is not") {
     in_each([&](Containment kind) {
         Reactor reactor = support::make_reactor({.containment = kind});
         // A real-time program takes the processor from when the job computes, but for 5 % at the end of each second.
-        std::optional<Hog> hog;
+        std::optional<support::Hog> hog;
         Job job = limited("print r then thread [ spin ] then pause", {.time = 2s, .block = 200ms});
         job.affinity = {processor};
         std::optional<RunResult> result;
