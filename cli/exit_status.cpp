@@ -30,34 +30,45 @@ int error_status(const Error& error) {
 }
 
 // Tasks that were too many are a process_limit, too.
-std::string_view option_of(Reason reason) {
+std::string_view option_of(Reason reason, const RunLimits& limits) {
     switch (reason) {
         case Reason::time_limit: return "--time-limit";
         case Reason::cpu_limit: return "--cpu-limit";
         case Reason::block_limit: return "--block-limit";
         case Reason::memory_limit: return "--memory-limit";
-        case Reason::process_limit: return "--process-limit or --task-limit";
+        case Reason::process_limit:
+            return !limits.tasks       ? "--process-limit"
+                   : !limits.processes ? "--task-limit"
+                                       : "--process-limit or --task-limit";
         case Reason::output_limit: break;
     }
     return "a limit of its output";
 }
 
-// What it had used by then; empty if that is not known, or says nothing.
-std::string describe_use(Reason reason, const Usage& usage) {
+// What it had used by then, or did; empty if that is not known, or says nothing.
+std::string describe_use(const RunResult& result, const RunLimits& limits) {
     const auto seconds = [](std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); };
-    switch (reason) {
+    const Usage usage = result.usage.value_or(Usage{});
+    switch (*result.reason) {
         case Reason::time_limit: return fmt::format(", after {:.3f} s", seconds(usage.wctime));
         case Reason::cpu_limit:
             return fmt::format(", after {:.3f} s of processor time", seconds(usage.utime + usage.stime));
-        case Reason::memory_limit: return usage.mem ? fmt::format(", at {} bytes", *usage.mem) : "";
-        case Reason::process_limit: return usage.proc ? fmt::format(", with {} processes", *usage.proc) : "";
-        default: return {};
+        case Reason::block_limit: return result.blocked_in.empty() ? "" : fmt::format(" ({})", result.blocked_in);
+        case Reason::memory_limit: {
+            // Looks leave the pages of files out, which usage.mem counts.
+            const auto held = result.sources.mem == "memory.peak" ? usage.mem : usage.mem_anon;
+            return held ? fmt::format(", at {} bytes", *held) : "";
+        }
+        case Reason::process_limit:
+            return usage.proc && !limits.tasks ? fmt::format(", with {} processes at once", *usage.proc) : "";
+        case Reason::output_limit: break;
     }
+    return {};
 }
 
 std::string name(int signal) { return fmt::format("signal {} ({})", signal, ::strsignal(signal)); }
 
-std::string describe_signal(int signal) {
+std::string describe_signal(int signal, const ResourceLimits& resources) {
     switch (signal) {
         case SIGPIPE:
             // The ordinary end of a command whose reader has had enough; shells say nothing either.
@@ -72,9 +83,17 @@ std::string describe_signal(int signal) {
         case SIGFPE:
         case SIGILL:
         case SIGSEGV:
-            return fmt::format("COMMAND was ended by {}, a fault of its own — run it under a debugger to see where",
-                               name(signal));
-        default: return fmt::format("COMMAND was ended by {}, which proctor did not send", name(signal));
+            return fmt::format("COMMAND was ended by {}, a fault of its own — {}run it under a debugger to see where",
+                               name(signal),
+                               signal == SIGSEGV && resources.stack ? "look whether --stack is too small, or " : "");
+        case SIGXFSZ:
+            return fmt::format("COMMAND was ended by {} — write less to one file, or raise {}", name(signal),
+                               resources.file_size ? "--file-size" : "the limit that proctor has itself (ulimit -f)");
+        default:
+            return fmt::format(
+                "COMMAND was ended by {}, which proctor did not send — look who did, or whether it was "
+                "COMMAND itself",
+                name(signal));
     }
 }
 
@@ -96,7 +115,7 @@ int exit_status(const RunResult& result, std::optional<int> stopped_by) {
     return result.exit_code.value_or(failure_status);
 }
 
-std::string describe_ending(const RunResult& result, std::optional<int> stopped_by) {
+std::string describe_ending(const RunResult& result, std::optional<int> stopped_by, const GivenLimits& given) {
     if (const auto& limit = result.output_limit) {
         return fmt::format(
             "Output limit exceeded: COMMAND was ended at byte {} of {}, by --{}-{} — raise the limit, or "
@@ -106,14 +125,14 @@ std::string describe_ending(const RunResult& result, std::optional<int> stopped_
     }
     if (result.reason) {
         return fmt::format("{}: COMMAND was ended by {}{} — raise the limit, or leave it out, if it needs more",
-                           verbose_reason(*result.reason), option_of(*result.reason),
-                           result.usage ? describe_use(*result.reason, *result.usage) : "");
+                           verbose_reason(*result.reason), option_of(*result.reason, given.limits),
+                           describe_use(result, given.limits));
     }
     if (stopped_by) {
         return fmt::format("told to stop by {}: COMMAND and its processes were ended", name(*stopped_by));
     }
     if (result.signal) {
-        return describe_signal(*result.signal);
+        return describe_signal(*result.signal, given.resources);
     }
     if (result.exit_code.value_or(0) != 0) {
         return fmt::format("COMMAND exited with status {}, its own — what it says above, or its manual, tells why",

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include <proctor/job.hpp>
 #include <proctor/result.hpp>
 
 namespace proctor::cli {
@@ -18,7 +19,14 @@ inline constexpr int signal_status_base = 128;
 /// `stopped_by` is the signal that told proctor itself to stop.
 [[nodiscard]] int exit_status(const RunResult& result, std::optional<int> stopped_by);
 
+/// What a job was bounded by.
+struct GivenLimits {
+    RunLimits limits{};
+    ResourceLimits resources{};
+};
+
 /// What to tell of a run that proctor did its part for; empty if there is nothing to tell.
-[[nodiscard]] std::string describe_ending(const RunResult& result, std::optional<int> stopped_by);
+[[nodiscard]] std::string describe_ending(const RunResult& result, std::optional<int> stopped_by,
+                                          const GivenLimits& given = {});
 
 }  // namespace proctor::cli

@@ -18,7 +18,7 @@ constexpr std::string_view general_text =
 Usage: proctor run [options] [--] COMMAND [ARG...]
        proctor run --help
        proctor replay [options] CAPTURE
-       proctor doctor
+       proctor doctor [options]
        proctor --version
 
 Example: end a program after two seconds, and keep the verdict

@@ -10,6 +10,10 @@
 namespace proctor::cli {
 
 Result<InputReplay> InputReplay::open(const std::string& path) {
+    if (path == "-") {
+        return Error{Stage::setup, EINVAL, "--replay-input takes a file, and no standard input",
+                     "write the capture to a file first"};
+    }
     // A pipe could make the reactor wait for whoever writes into it.
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {

@@ -30,6 +30,7 @@ using namespace proctor;
 
 struct StandardStreams {
     bool usable = true;
+    bool input_was_closed = false;
     bool output_was_closed = false;
 };
 
@@ -41,6 +42,7 @@ StandardStreams fill_standard_streams() {
         if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) {
             continue;
         }
+        streams.input_was_closed = streams.input_was_closed || fd == STDIN_FILENO;
         streams.output_was_closed = streams.output_was_closed || fd == STDOUT_FILENO;
         streams.usable = streams.usable && ::open("/dev/null", O_RDWR) == fd;
     }
@@ -56,7 +58,11 @@ void settle_signals() {
     std::signal(SIGXFSZ, SIG_IGN);
 }
 
-int print(const std::string& text) {
+int print(const std::string& text, const StandardStreams& streams) {
+    if (streams.output_was_closed) {
+        cli::tell("standard output is closed — open it");
+        return cli::failure_status;
+    }
     Result<cli::ResultFile> output = cli::ResultFile::open("-");
     if (const Result<void> written = output->write(text, -1); !written) {
         cli::tell_failure(written.error());
@@ -72,14 +78,18 @@ int act(const std::vector<std::string>& words, const StandardStreams& streams) {
         return cli::failure_status;
     }
     if (const auto* wanted = std::get_if<cli::TextRequest>(&*request)) {
-        return print(wanted->text);
+        return print(wanted->text, streams);
     }
     if (const auto* wanted = std::get_if<cli::DoctorRequest>(&*request)) {
         const cli::Diagnosis diagnosis = cli::diagnose(*wanted);
-        const int status = print(diagnosis.text);
+        const int status = print(diagnosis.text, streams);
         return status != 0 ? status : diagnosis.status;
     }
     if (const auto* wanted = std::get_if<cli::ReplayRequest>(&*request)) {
+        if (streams.output_was_closed || (streams.input_was_closed && wanted->path == "-")) {
+            cli::tell("standard input or standard output is closed — open it");
+            return cli::failure_status;
+        }
         return cli::replay_command(*wanted);
     }
     auto& run = std::get<cli::RunRequest>(*request);
@@ -88,6 +98,8 @@ int act(const std::vector<std::string>& words, const StandardStreams& streams) {
         cli::tell(std::string(to_output) + " -: standard output is closed — open it, or name a file");
         return cli::failure_status;
     }
+    run.lacks_input = streams.input_was_closed;
+    run.lacks_output = streams.output_was_closed;
     return cli::run_command(std::move(run));
 }
 

@@ -75,12 +75,11 @@ Result<std::chrono::nanoseconds> parse_delay(std::string_view text) {
 }
 
 Result<int> parse_limit_count(std::string_view text) {
+    constexpr int most = std::numeric_limits<int>::max();
     const Result<std::int64_t> count = parse_limit<std::int64_t, parse_count>(text);
-    if (!count) {
-        return count.error();
-    }
-    if (*count > std::numeric_limits<int>::max()) {
-        return misuse(fmt::format("'{}' is too large", text), "leave the option out for no limit");
+    if (!count || *count > most) {
+        return misuse(count ? fmt::format("'{}' is too large", text) : count.error().message,
+                      fmt::format("write a whole number, 1 to {}; leave the option out for no limit", most));
     }
     return static_cast<int>(*count);
 }
@@ -293,7 +292,7 @@ struct IdleOption {
 };
 
 // One that was given without any of those that it goes with.
-std::optional<IdleOption> find_idle_option(const CLI::App& app) {
+std::optional<IdleOption> find_idle_option(const CLI::App& app, const ReactorOptions& reactor) {
     struct Needs {
         std::string_view option;
         std::vector<std::string_view> any_of;
@@ -304,11 +303,18 @@ std::optional<IdleOption> find_idle_option(const CLI::App& app) {
         {"--capture-precision", {"--capture"}},
         {"--end-at-output-limit", {"--stdout-lines", "--stdout-bytes", "--stderr-lines", "--stderr-bytes"}},
     };
-    const auto given = [&](std::string_view option) { return app.count(std::string(option)) > 0; };
+    const auto given = [&](std::string_view name) {
+        const CLI::Option* const option = app.get_option_no_throw(std::string(name));
+        return option != nullptr && option->count() > 0;
+    };
     for (const Needs& each : all) {
         if (given(each.option) && std::none_of(each.any_of.begin(), each.any_of.end(), given)) {
             return IdleOption{each.option, fmt::format("give {} too, or leave it out", fmt::join(each.any_of, " or "))};
         }
+    }
+    if (const Containment kind = reactor.containment;
+        given("--cgroup") && (kind == Containment::keeper || kind == Containment::tree)) {
+        return IdleOption{"--cgroup", "let --containment be cgroup or automatic, or leave it out"};
     }
     return std::nullopt;
 }
@@ -338,18 +344,10 @@ Result<Request> read_run(const std::vector<std::string>& words) {
         return parsed.error();
     }
 
-    if (request.result_path && request.result_path == request.capture_path) {
-        return misuse(fmt::format("--result and --capture are both {}", *request.result_path),
-                      "write them to two files");
-    }
-    if (request.replay_path && request.replay_path == request.capture_path) {
-        return misuse(fmt::format("--replay-input and --capture are both {}", *request.replay_path),
-                      "write the new capture to another file");
-    }
     if (request.replay_path && request.job.input.source() != Input::Source::empty) {
         return misuse("--replay-input and --stdin are both given", "give one of them");
     }
-    if (const auto idle = find_idle_option(app)) {
+    if (const auto idle = find_idle_option(app, request.reactor)) {
         return misuse(fmt::format("{} does nothing here", idle->option), idle->cure);
     }
     request.quiet = request.quiet || request.result_path == "-" || request.capture_path == "-";
@@ -426,6 +424,9 @@ Result<Request> read_doctor(const std::vector<std::string>& words) {
     }
     if (help) {
         return Request(TextRequest{doctor_help(app)});
+    }
+    if (const auto idle = find_idle_option(app, request.reactor)) {
+        return misuse(fmt::format("{} does nothing here", idle->option), idle->cure);
     }
     return Request(std::move(request));
 }

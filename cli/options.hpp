@@ -23,6 +23,8 @@ struct RunRequest {
     JSONCaptureOptions capture_options{};
     std::optional<std::string> replay_path{};  ///< of a capture whose input is given again
     bool quiet = false;
+    bool lacks_input = false;   ///< standard input was closed when proctor was started
+    bool lacks_output = false;  ///< so was standard output
 };
 
 /// `proctor replay`.

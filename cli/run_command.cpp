@@ -17,6 +17,7 @@
 
 #include "capture_file.hpp"
 #include "exit_status.hpp"
+#include "file_clash.hpp"
 #include "input_replay.hpp"
 #include "messages.hpp"
 #include "result_file.hpp"
@@ -141,6 +142,14 @@ Result<Companions> prepare(RunRequest& request) {
         return Error{Stage::setup, EINVAL, "COMMAND is missing",
                      "write: proctor run [options] [--] COMMAND [ARG…]; `proctor run --help` tells more"};
     }
+    if (request.lacks_output && !request.quiet) {
+        return Error{Stage::setup, EBADF, "standard output is closed, and what COMMAND writes goes there",
+                     "open it, or say --quiet"};
+    }
+    if (request.lacks_input && request.job.input.source() == Input::Source::descriptor) {
+        return Error{Stage::setup, EBADF, "standard input is closed, and COMMAND is to read it",
+                     "open it, or leave --stdin out for an input that is empty"};
+    }
     Companions companions;
     if (request.replay_path) {
         Result<InputReplay> opened = InputReplay::open(*request.replay_path);
@@ -160,14 +169,14 @@ Result<Companions> prepare(RunRequest& request) {
     return companions;
 }
 
-void tell_ending(const Ending& ending, bool quiet, int stop_descriptor) {
+void tell_ending(const Ending& ending, const GivenLimits& given, bool quiet, int stop_descriptor) {
     const RunResult& result = ending.result;
     const bool cancelled = ending.stopped_by && result.error && result.error->stage == Stage::cancelled;
     if (result.error && !cancelled) {
         tell_failure(*result.error, stop_descriptor);
         return;
     }
-    const std::string line = describe_ending(result, ending.stopped_by);
+    const std::string line = describe_ending(result, ending.stopped_by, given);
     if (!quiet && !line.empty()) {
         tell(line, stop_descriptor);
     }
@@ -176,6 +185,11 @@ void tell_ending(const Ending& ending, bool quiet, int stop_descriptor) {
 }  // namespace
 
 int run_command(RunRequest request) {
+    if (const auto clash = find_file_clash(request)) {
+        tell_misuse(*clash);
+        return failure_status;
+    }
+    const GivenLimits given{request.job.limits, request.job.resource_limits};
     std::optional<ResultFile> result_file;
     if (request.result_path) {
         Result<ResultFile> opened = ResultFile::open(*request.result_path);
@@ -195,7 +209,7 @@ int run_command(RunRequest request) {
     if (result_file) {
         written = result_file->write(to_json(ending.result) + '\n', stop_descriptor);
     }
-    tell_ending(ending, request.quiet, stop_descriptor);
+    tell_ending(ending, given, request.quiet, stop_descriptor);
     const int status = exit_status(ending.result, ending.stopped_by);
     if (!written) {
         tell_failure(written.error(), stop_descriptor);

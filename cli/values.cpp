@@ -135,7 +135,7 @@ struct Quantity {
     std::span<const Unit> units;
 };
 
-constexpr Quantity duration{"a duration", "292 years", duration_cure, duration_units};
+constexpr Quantity duration{"a duration", "100 years", duration_cure, duration_units};
 constexpr Quantity size{"a size", "9223372036854775807 bytes", size_cure, size_units};
 
 Result<std::int64_t> parse_quantity(std::string_view text, const Quantity& quantity) {
@@ -177,6 +177,13 @@ std::vector<std::string_view> clock_fields(std::string_view text) {
     return fields.size() == 2 || fields.size() == 3 ? fields : std::vector<std::string_view>();
 }
 
+// The library's own bound.
+Result<std::chrono::nanoseconds> bounded(std::int64_t count, std::string_view text) {
+    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);
+    const std::chrono::nanoseconds time(count);
+    return time <= longest ? Result<std::chrono::nanoseconds>(time) : too_large(text, duration.most, duration.cure);
+}
+
 // "mm:ss" or "hh:mm:ss"; the first number may be as large as one likes.
 Result<std::chrono::nanoseconds> parse_clock(std::string_view text) {
     const std::vector<std::string_view> fields = clock_fields(text);
@@ -191,7 +198,7 @@ Result<std::chrono::nanoseconds> parse_clock(std::string_view text) {
             return too_large(text, duration.most, duration.cure);
         }
     }
-    return std::chrono::nanoseconds(count);
+    return bounded(count, text);
 }
 
 std::optional<unsigned> whole_unsigned(std::string_view digits) {
@@ -219,7 +226,7 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text) {
     if (!count) {
         return count.error();
     }
-    return std::chrono::nanoseconds(*count);
+    return bounded(*count, text);
 }
 
 Result<Bytes> parse_size(std::string_view text) { return parse_quantity(text, size); }

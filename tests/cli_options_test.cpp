@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -381,19 +382,38 @@ TEST_CASE("every ending but success and SIGPIPE has something to tell") {
     result.signal = 9;
     CHECK(describe_ending(result, std::nullopt).find("out of memory") != std::string::npos);
     result.reason = proctor::Reason::time_limit;
-    result.usage = proctor::Usage{.wctime = 2001ms, .utime = 1s, .stime = 500ms, .mem = 4096, .proc = 7};
+    result.usage =
+        proctor::Usage{.wctime = 2001ms, .utime = 1s, .stime = 500ms, .mem = 9999, .proc = 7, .mem_anon = 4096};
+    result.blocked_in = "1 process reading stdin";
+    proctor::cli::GivenLimits given{.limits = {.processes = 5}};
     const auto ends = [&](proctor::Reason reason, std::string_view text) {
         result.reason = reason;
-        CHECK(describe_ending(result, std::nullopt).starts_with(text));
+        CHECK(describe_ending(result, std::nullopt, given).starts_with(text));
     };
     ends(proctor::Reason::time_limit, "Time limit exceeded: COMMAND was ended by --time-limit, after 2.001 s — ");
     ends(proctor::Reason::cpu_limit,
          "CPU time limit exceeded: COMMAND was ended by --cpu-limit, after 1.500 s of processor time — ");
-    ends(proctor::Reason::block_limit, "Blocked or deadlocked: COMMAND was ended by --block-limit — ");
+    ends(proctor::Reason::block_limit,
+         "Blocked or deadlocked: COMMAND was ended by --block-limit (1 process reading stdin) — ");
     ends(proctor::Reason::memory_limit,
          "Memory usage limit exceeded: COMMAND was ended by --memory-limit, at 4096 bytes — ");
     ends(proctor::Reason::process_limit,
-         "Too many processes started: COMMAND was ended by --process-limit or --task-limit, with 7 processes — ");
+         "Too many processes started: COMMAND was ended by --process-limit, with 7 processes at once — ");
+    given.limits.tasks = 6;
+    ends(proctor::Reason::process_limit,
+         "Too many processes started: COMMAND was ended by --process-limit or --task-limit — ");
+    given.limits.processes.reset();
+    ends(proctor::Reason::process_limit, "Too many processes started: COMMAND was ended by --task-limit — ");
+    result.sources.mem = "memory.peak";
+    ends(proctor::Reason::memory_limit,
+         "Memory usage limit exceeded: COMMAND was ended by --memory-limit, at 9999 bytes — ");
     result.reason.reset();
+    given.resources = {.file_size = 10, .stack = 20};
+    result.signal = SIGSEGV;
+    CHECK(describe_ending(result, std::nullopt, given).find("--stack") != std::string::npos);
+    CHECK(describe_ending(result, std::nullopt).find("--stack") == std::string::npos);
+    result.signal = SIGXFSZ;
+    CHECK(describe_ending(result, std::nullopt, given).find("raise --file-size") != std::string::npos);
+    CHECK(describe_ending(result, std::nullopt).find("ulimit -f") != std::string::npos);
     CHECK(describe_ending(result, 2).find("signal 2 (Interrupt)") != std::string::npos);
 }

@@ -101,7 +101,7 @@ TEST_CASE("capture and result cannot go to one place") {
     const Finished done = run_script({"--capture", "-", "--result", "-"}, "print hello");
     CHECK(done.status == 125);
     CHECK(done.out.empty());
-    CHECK(contains(done.err, "two files"));
+    CHECK(contains(done.err, "both standard output"));
 
     const Collector err;
     Command command({.words = run_script_words({"--capture", "-"}, "print x"), .out = closed, .err = err.fd()});

@@ -6,9 +6,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "command_driver.hpp"
 #include "support.hpp"
@@ -146,11 +149,11 @@ TEST_CASE("streams that are closed at the start are not taken for files of proct
     const support::TempDir directory;
     for (unsigned mask = 0; mask < 8; ++mask) {
         const std::string result = directory.file("result" + std::to_string(mask));
-        Command command({.words = run_script_words({"--stdin", "-", "--result", result},
-                                                   "copy 0 1 then print out then print-to 2 err"),
-                         .in = (mask & 1) != 0 ? closed : -1,
-                         .out = (mask & 2) != 0 ? closed : -1,
-                         .err = (mask & 4) != 0 ? closed : -1});
+        Command command(
+            {.words = run_script_words({"--quiet", "--result", result}, "copy 0 1 then print out then print-to 2 err"),
+             .in = (mask & 1) != 0 ? closed : -1,
+             .out = (mask & 2) != 0 ? closed : -1,
+             .err = (mask & 4) != 0 ? closed : -1});
         INFO("closed: ", mask);
         CHECK(command.wait() == 0);
         const Json json = Json::of_file(result);
@@ -162,6 +165,37 @@ TEST_CASE("streams that are closed at the start are not taken for files of proct
     const Collector err;
     CHECK(Command({.words = {"run", "--result", "-", "true"}, .out = closed, .err = err.fd()}).wait() == 125);
     CHECK(contains(err.text(), "closed"));
+}
+
+TEST_CASE("a stream that is needed and closed is told before anything runs") {
+    struct Case {
+        Words words;
+        int in;
+        int out;
+        std::string told;
+    };
+    const std::vector<Case> cases = {
+        {{"run", "--result", "RESULT", "true"}, -1, closed, "standard output is closed"},
+        {{"run", "--stdin", "-", "--result", "RESULT", "true"}, closed, -1, "standard input is closed"},
+        {{"doctor"}, -1, closed, "standard output is closed"},
+        {{"run", "--help"}, -1, closed, "standard output is closed"},
+        {{"replay", "-"}, closed, -1, "is closed"},
+    };
+    const support::TempDir directory;
+    const std::string result = directory.file("result");
+    for (const Case& each : cases) {
+        Words words = each.words;
+        std::replace(words.begin(), words.end(), std::string("RESULT"), result);
+        const Collector err;
+        INFO(each.words.front(), " ", each.told);
+        CHECK(Command({.words = words, .in = each.in, .out = each.out, .err = err.fd()}).wait() == 125);
+        CHECK(contains(err.text(), each.told));
+        if (words != each.words) {
+            const Json json = Json::of_file(result);
+            CHECK(json.text("/outcome") == "error");
+            CHECK(json.number("/error/errno") == EBADF);
+        }
+    }
 }
 
 TEST_CASE("what is left behind is ended after the drain grace") {

@@ -312,6 +312,34 @@ TEST_CASE("a wrong word is told with the help of the command that it was for") {
     CHECK(contains(finish({"run", "--foo", "true"}).err, "`proctor run --help`"));
 }
 
+TEST_CASE("a file that is to be read is not emptied, whatever its name") {
+    const support::TempDir directory;
+    const std::string file = directory.write("file", "{\"@\":0.0,\"0\":\"text\\n\"}\n");
+    const std::string link = directory.file("link");
+    REQUIRE(symlink(file.c_str(), link.c_str()) == 0);
+    const std::string before = support::read_file(file);
+    for (const std::string& other : {file, link, directory.path() + "/./file"}) {
+        for (const std::string reader : {"--stdin", "--replay-input"}) {
+            for (const std::string writer : {"--result", "--capture"}) {
+                CAPTURE(reader + " " + writer + " " + other);
+                const Finished done = finish({"run", reader, file, writer, other, "--", "/bin/cat"});
+                CHECK(done.status == 125);
+                CHECK(contains(done.err, writer + " " + other + " is the same file as " + reader));
+                CHECK(support::read_file(file) == before);
+            }
+        }
+    }
+    // Also where neither is there yet.
+    const std::string fresh = directory.file("fresh");
+    for (const std::string& other : {fresh, directory.path() + "/./fresh"}) {
+        CHECK(finish({"run", "--result", fresh, "--capture", other, "--", "true"}).status == 125);
+        CHECK(access(fresh.c_str(), F_OK) != 0);
+    }
+    CHECK(finish({"run", "--result", "-", "--capture", "-", "--", "true"}).status == 125);
+    CHECK(finish({"run", "--stdin", "/dev/null", "--result", "/dev/null", "--capture", "/dev/null", "--", "true"})
+              .status == 0);
+}
+
 TEST_CASE("--file-size, --open-files and --stack are limits of the kernel") {
     CHECK(run_script({"--file-size", "4k", "--open-files", "50", "--stack", "1MiB"},
                      "limit file_size then limit open_files then limit stack")

@@ -64,8 +64,8 @@ struct Require {
 ///
 /// The reactor copies what it needs; descriptors named here stay the caller's.
 struct Job {
-    /// The program and its arguments. A name without a slash is looked up in the PATH of the child's environment; one
-    /// with a slash, if relative, is seen from `cwd`.
+    /// The program and its arguments. A name without a slash is looked up in the PATH of the child's environment (in
+    /// /bin and /usr/bin if that has none); one with a slash, if relative, is seen from `cwd`.
     std::vector<std::string> argv{};
     /// Text for /bin/sh -c, with argv as its $1, $2, …
     std::string shell{};

@@ -47,6 +47,9 @@ struct OwnGroup {
 Expected<OwnGroup> find_own_group() {
     OwnGroup own;
     own.mounts = parse_cgroup_mounts(read_all("/proc/self/mountinfo"));
+    if (own.mounts.empty() && ::access("/proc/self/mountinfo", R_OK) != 0) {
+        return refusal(errno, "without /proc no cgroup can be found", "mount /proc of this pid namespace");
+    }
     if (own.mounts.empty()) {
         return refusal(ENODEV, "no cgroup v2 hierarchy is mounted here",
                        "mount one (mount -t cgroup2 none /sys/fs/cgroup), in a container give it one "

@@ -97,7 +97,8 @@ std::optional<Error> JobTree::missing(const Require& require) const {
         } else if (tools_.groups != nullptr) {
             error.cure = tools_.groups->cure();
         } else {
-            error.cure = "let the reactor's containment be automatic or cgroup";
+            error.cure = require.kill ? "let the containment be automatic, cgroup or keeper"
+                                      : "let the containment be automatic or cgroup";
         }
         return error;
     };

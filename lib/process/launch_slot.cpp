@@ -40,6 +40,22 @@ std::string_view path_of(const Environment& environment) {
     return inherited != nullptr ? inherited : default_path;
 }
 
+// Which one the kernel refused is not told. Each that is above the host's hard limit would have been.
+std::string refused_limit(const ResourceLimits& limits) {
+    const auto is_above = [](int resource, const std::optional<Bytes>& value) {
+        rlimit host{};
+        return value && ::getrlimit(resource, &host) == 0 && static_cast<rlim_t>(*value) > host.rlim_max;
+    };
+    if (is_above(RLIMIT_CORE, limits.core)) return "the limit of core files";
+    if (is_above(RLIMIT_FSIZE, limits.file_size))
+        return "the limit of " + std::to_string(*limits.file_size) + " bytes a file";
+    if (is_above(RLIMIT_STACK, limits.stack))
+        return "the limit of " + std::to_string(*limits.stack) + " bytes of stack";
+    if (is_above(RLIMIT_NOFILE, limits.open_files))
+        return "the limit of " + std::to_string(*limits.open_files) + " open files";
+    return "a resource limit";
+}
+
 }  // namespace
 
 std::string program_of(const Job& job) { return job.shell.empty() ? job.argv.front() : "/bin/sh"; }
@@ -325,7 +341,7 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
             return error(Stage::chdir, "cannot enter the working directory " + job.cwd,
                          "name a directory that exists and that the host may enter");
         case ChildStep::rlimits:
-            return error(Stage::rlimit, "a resource limit cannot be set",
+            return error(Stage::rlimit, refused_limit(job.resource_limits) + " cannot be set",
                          "stay below the hard limits of the host (ulimit -H -a), or give it CAP_SYS_RESOURCE");
         case ChildStep::nice:
             return error(Stage::credentials, "cannot set the nice value " + std::to_string(job.nice.value_or(0)),
@@ -377,6 +393,7 @@ Error LaunchSlot::exec_error(const std::string& program) const {
                          "begin a script with a line such as #!/bin/sh, or run it by its interpreter");
         case ETXTBSY: return error(program + " is open for writing", "close it before it is run");
         case ELOOP: return error("too many symbolic links on the path " + program, "correct its path");
+        case ENAMETOOLONG: return error("the path " + program + " is too long", "shorten it");
         case E2BIG:
             return error("arguments and environment of " + program + " are too long",
                          "pass less, or raise the stack limit: a quarter of it is what they may take (execve(2))");
