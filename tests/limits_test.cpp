@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -99,6 +100,13 @@ TEST_CASE("processor time: one that stays below, or sleeps, goes on") {
         // Its start may take long on a slow processor.
         const RunResult asleep = run_in(kind, limited("pause", {.time = 1500ms, .cpu_time = 1400ms}));
         check_ended_by(asleep, Reason::time_limit);
+    });
+}
+
+TEST_CASE("tasks and processes: limits beyond what the kernel can count are none") {
+    in_each([](Containment kind) {
+        CHECK(run_in(kind, limited("exit 0", {.processes = 100'000})).passed());
+        CHECK(run_in(kind, limited("exit 0", {.tasks = std::numeric_limits<int>::max()})).passed());
     });
 }
 

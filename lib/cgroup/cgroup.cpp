@@ -83,7 +83,10 @@ Expected<void> Cgroup::limit_memory(Bytes most) {
     return limit("memory.max", static_cast<std::uint64_t>(most), controllers_->memory, "memory");
 }
 
-Expected<void> Cgroup::limit_tasks(std::uint64_t most) { return limit("pids.max", most, controllers_->pids, "pids"); }
+Expected<void> Cgroup::limit_tasks(std::uint64_t most) {
+    constexpr std::uint64_t most_that_can_be = 4194304;  // PID_MAX_LIMIT; the kernel refuses what is more
+    return limit("pids.max", std::min(most, most_that_can_be), controllers_->pids, "pids");
+}
 
 Expected<void> Cgroup::open_for_watching() {
     if (lean_) {
