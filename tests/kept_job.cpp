@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -67,7 +68,7 @@ KeptJob::KeptJob(proctor::Job job, const proctor::detail::KeeperProgram& keeper)
 KeptJob::~KeptJob() {
     control_.close();
     if (keeper_) (void)keeper_.reap();
-    launcher_.wait_until_unoccupied();
+    launcher_.wait_until_unoccupied(std::chrono::seconds(10));
 }
 
 bool KeptJob::await(std::uint32_t news) {

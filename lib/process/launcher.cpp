@@ -414,13 +414,28 @@ Expected<Child> Launcher::launch_own(const OwnProgram& program) {
     return child;
 }
 
-void Launcher::wait_until_unoccupied() noexcept {
+void Launcher::wait_until_unoccupied(Nanoseconds longest) noexcept {
+    const Instant deadline = now() + longest;
     for (const auto& slot : slots_) {
         while (slot->occupied()) {
+            const Nanoseconds left = deadline - now();
+            if (left <= Nanoseconds::zero()) {
+                return leave_slots_behind();
+            }
+            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+            const timespec timeout{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
             // The kernel wakes this futex when it clears the word.
-            ::syscall(SYS_futex, &slot->record_.alive, FUTEX_WAIT, 1, nullptr, nullptr, 0);
+            ::syscall(SYS_futex, &slot->record_.alive, FUTEX_WAIT, 1, &timeout, nullptr, 0);
         }
     }
+}
+
+// Whoever does not die lives on one of them, and may look at all.
+void Launcher::leave_slots_behind() noexcept {
+    for (auto& slot : slots_) {
+        (void)slot.release();
+    }
+    slots_.clear();
 }
 
 }  // namespace proctor::detail

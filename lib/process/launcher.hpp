@@ -149,10 +149,12 @@ public:
     /// Starts a program of ours with all signals blocked, waits for its execve, and answers what went wrong.
     [[nodiscard]] Expected<Child> launch_own(const OwnProgram& program);
 
-    /// Waits until no child is in this address space, so that its slots may be freed.
-    void wait_until_unoccupied() noexcept;
+    /// Waits until no child is in this address space, so that its slots may be freed; after `longest` they are left
+    /// for good to the one that does not die.
+    void wait_until_unoccupied(Nanoseconds longest) noexcept;
 
 private:
+    void leave_slots_behind() noexcept;
     [[nodiscard]] Expected<Child> clone(LaunchSlot& slot, const Birth& birth, bool changes_user);
 
     /// Low numbers of descriptors that a child may be given from while it shares our table; see lend().

@@ -266,6 +266,9 @@ Expected<void> ReactorCore::run() {
 }
 
 Expected<void> ReactorCore::run_once(Nanoseconds timeout) {
+    if (retired_) {
+        return {};  // by a handler, and what called this waits for nothing that can come
+    }
     const auto keep_alive = shared_from_this();
     auto done = claim();
     if (done) {
@@ -460,7 +463,7 @@ void ReactorCore::shut_down() noexcept {
             ticking = !sampler_->stop();
         }
     }
-    launcher_.wait_until_unoccupied();
+    launcher_.wait_until_unoccupied(longest_death);
     forsake_all();
 }
 
