@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -149,6 +150,29 @@ TEST_CASE("live usage and processes; stop() ends it; wait() waits") {
     CHECK(result.outcome == Outcome::error);
     CHECK(result.error->stage == proctor::Stage::cancelled);
     CHECK(handle->processes().empty());
+}
+
+TEST_CASE("wait() waits to the end however long it may, and no longer than there is a reactor") {
+    Stranger stranger("sleep 1");
+    auto reactor = std::make_unique<Reactor>(support::make_reactor());
+    const auto handle = reactor->monitor(stranger.pid(), {}, [](RunResult&&) {});
+    REQUIRE(handle);
+    SUBCASE("for ever") {
+        const auto waited = handle->wait(std::chrono::nanoseconds::max());
+        REQUIRE(waited);
+        CHECK(*waited);
+        CHECK(handle->ended());
+    }
+    SUBCASE("a handler destroys the reactor") {
+        Stranger other("pause");
+        const auto watched = reactor->monitor(other.pid(), {}, [](RunResult&&) { FAIL("it was destroyed"); });
+        REQUIRE(watched);
+        reactor->submit(support::script("exit 0"), [&](RunResult&&) { reactor.reset(); });
+        const auto waited = watched->wait();
+        REQUIRE(waited);
+        CHECK(*waited);
+        CHECK(watched->ended());
+    }
 }
 
 TEST_CASE("kill_after asks a stranger first") {

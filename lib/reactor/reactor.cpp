@@ -154,7 +154,10 @@ std::vector<ChildUsage> MonitorHandle::processes() const {
 
 std::optional<Reason> MonitorHandle::reason() const noexcept { return record_ ? record_->reason : std::nullopt; }
 
-bool MonitorHandle::ended() const noexcept { return !record_ || record_->ended || core_.expired(); }
+bool MonitorHandle::ended() const noexcept {
+    const auto core = core_.lock();
+    return !record_ || record_->ended || !core || core->retired();
+}
 
 void MonitorHandle::stop() const {
     const auto core = core_.lock();
@@ -166,7 +169,8 @@ void MonitorHandle::stop() const {
 
 Result<bool> MonitorHandle::wait(std::chrono::nanoseconds timeout) const {
     const auto core = core_.lock();
-    const detail::Instant deadline = detail::now() + timeout;
+    constexpr std::chrono::nanoseconds longest = std::chrono::hours(24 * 365 * 100);  // or the clock would overflow
+    const detail::Instant deadline = detail::now() + std::min(timeout, longest);
     while (core && !ended()) {
         const auto left = timeout < timeout.zero() ? timeout : std::max(deadline - detail::now(), timeout.zero());
         if (auto done = core->run_once(left); !done) {
