@@ -33,7 +33,8 @@ public:
     /// The content of a file, opened when the job is launched.
     static Input file(std::string path) { return {Source::file, -1, std::move(path)}; }
     /// What can be read from a descriptor of the host, from its present position to end of file. Borrowed: it must
-    /// stay open until the job has ended. More than the child reads may be taken from it.
+    /// stay open until the job has ended. More than the child reads may be taken from it. Who else reads it gets what
+    /// this has not taken; a terminal is opened anew, as by Output::forward.
     static Input descriptor(int descriptor) { return {Source::descriptor, descriptor, {}}; }
     /// Nothing, and no end of file while the main process lives.
     static Input held_open() { return {Source::held_open, -1, {}}; }
@@ -103,10 +104,11 @@ public:
     Output() = default;
     static Output capture() { return {}; }
     /// To the reactor, which passes on what the capture limits let through to a descriptor of the host: not faster
-    /// than that takes it, and without blocking the reactor: a terminal is opened anew for that, through /proc (one
-    /// that may not be, or without /proc, keeps the reactor waiting while it takes nothing). When nobody reads there
-    /// any more, the child's pipe is closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has
-    /// ended.
+    /// than that takes it, and without blocking the reactor: a terminal is opened anew for that, through /proc. One
+    /// that may not be (another user's, the master's side, no /proc) keeps a reactor with the poll engine waiting while
+    /// it takes nothing. A file is written at the position that it shares with all who have it open, by write(2): so a
+    /// slow disk is waited for, unless it was opened with O_APPEND. When nobody reads there any more, the child's pipe
+    /// is closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has ended.
     static Output forward(int descriptor) { return {Sink::forward, descriptor, {}}; }
     /// Straight to a file, made or emptied when the job is launched; not recorded.
     static Output file(std::string path) { return {Sink::file, -1, std::move(path)}; }

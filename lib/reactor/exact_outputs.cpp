@@ -56,8 +56,8 @@ std::size_t held_by(const UniqueFd& socket) noexcept {
 
 }  // namespace
 
-bool ExactOutputs::open(UniqueFd output, ForwardTarget forward_output_to, UniqueFd error_output,
-                        ForwardTarget forward_error_to, std::size_t largest_message) noexcept {
+bool ExactOutputs::open(UniqueFd output, HostDescriptor forward_output_to, UniqueFd error_output,
+                        HostDescriptor forward_error_to, std::size_t largest_message) noexcept {
     assert(ended());
     output_.message.reset(new (std::nothrow) char[largest_message]);
     error_output_.message.reset(new (std::nothrow) char[largest_message]);
@@ -337,12 +337,14 @@ void ExactOutputs::end_if_idle(Side& from) noexcept {
         return;
     }
     from.socket.reset();
+    from.forward_to = {};
     from.ended = true;
     owner_.on_output_end(from.stream);
 }
 
 void ExactOutputs::forward_next() noexcept {
     forward_.fd = forwarded_side_->forward_to.fd();
+    forward_.manner = forwarded_side_->forward_to.manner();
     forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
     engine_.start(forward_);
 }
@@ -350,17 +352,17 @@ void ExactOutputs::forward_next() noexcept {
 void ExactOutputs::on_forwarded(int result) noexcept {
     if (result >= 0) {
         forwarded_ += static_cast<std::size_t>(result);
-        if (forwarded_ < to_forward_.size()) {
+        if (forwarded_ < to_forward_.size() && !impatient_) {
             forward_next();
             return;
         }
-    } else if (result == -EAGAIN || result == -EINTR) {
+    } else if (is_passing(result) && !impatient_) {
         forward_ready_.fd = forwarded_side_->forward_to.fd();
         forward_ready_.events = POLLOUT;
         engine_.start(forward_ready_);
         return;
-    } else if (result != -ECANCELED) {  // which is given up; what the sockets hold is still recorded
-        if (result != -EPIPE) {
+    } else if (result != -ECANCELED && !is_passing(result)) {  // given up; what the sockets hold is still recorded
+        if (!is_deaf(result)) {
             owner_.on_output_error(forwarded_side_->stream, -result, true);
         }
         give_up(*forwarded_side_);  // its socket is closed: the child's writes fail

@@ -10,7 +10,7 @@
 
 #include "base/unique_fd.hpp"
 #include "capture/stamp_order.hpp"
-#include "reactor/forward_target.hpp"
+#include "reactor/host_descriptor.hpp"
 #include "reactor/output_stream.hpp"
 #include "ring/engine.hpp"
 
@@ -29,8 +29,8 @@ public:
     ExactOutputs(Engine& engine, OutputOwner& owner) noexcept : engine_(engine), owner_(owner) {}
 
     /// False if there is no memory for two messages of that size.
-    [[nodiscard]] bool open(UniqueFd output, ForwardTarget forward_output_to, UniqueFd error_output,
-                            ForwardTarget forward_error_to, std::size_t largest_message) noexcept;
+    [[nodiscard]] bool open(UniqueFd output, HostDescriptor forward_output_to, UniqueFd error_output,
+                            HostDescriptor forward_error_to, std::size_t largest_message) noexcept;
 
     void pause(Stream stream) noexcept { side(stream).paused = true; }
     void resume(Stream stream) noexcept;
@@ -54,7 +54,7 @@ private:
 
         Stream stream;
         UniqueFd socket{};
-        ForwardTarget forward_to{};
+        HostDescriptor forward_to{};
         std::unique_ptr<char[]> message{};  // the held one
         std::size_t size = 0;
         bool paused = false;

@@ -51,13 +51,12 @@ void InputFeed::open_text(UniqueFd pipe, std::string_view text) noexcept {
     go_on();
 }
 
-void InputFeed::open_descriptor(UniqueFd pipe, int source, UniqueFd opened) noexcept {
+void InputFeed::open_descriptor(UniqueFd pipe, HostDescriptor source, bool awaits_writer) noexcept {
     begin(std::move(pipe), Source::descriptor);
-    source_fd_ = source;
-    opened_ = std::move(opened);
+    read_from_ = std::move(source);
     struct stat status {};
-    if (opened_ && ::fstat(source_fd_, &status) == 0 && S_ISFIFO(status.st_mode)) {
-        wait_for(source_fd_, POLLIN);  // until somebody has opened it for writing, a read would say end of file
+    if (awaits_writer && ::fstat(read_from_.fd(), &status) == 0 && S_ISFIFO(status.st_mode)) {
+        wait_for(read_from_.fd(), POLLIN);  // until somebody has opened it for writing, a read would say end of file
     } else {
         go_on();
     }
@@ -255,7 +254,8 @@ void InputFeed::release() noexcept {
 }
 
 void InputFeed::read_next() noexcept {
-    read_.fd = source_fd_;
+    read_.fd = read_from_.fd();
+    read_.manner = read_from_.manner();
     engine_.start(read_);
 }
 
@@ -263,7 +263,7 @@ void InputFeed::on_read(int result) noexcept {
     if (stopped_) {
         end();
     } else if (result == -EAGAIN || result == -EINTR) {
-        wait_for(source_fd_, POLLIN);
+        wait_for(read_from_.fd(), POLLIN);
     } else if (result < 0) {
         owner_.on_input_error(-result, true);
         end();
@@ -393,8 +393,7 @@ void InputFeed::end() noexcept {
     engine_.cancel(due_timer_);
     // Its request holds the pipe open, so the child sees the end when it is gone: at the next entry into the kernel.
     engine_.cancel(closing_watch_);
-    source_fd_ = -1;
-    opened_.reset();
+    read_from_ = {};
     rest_ = {};
     pushed_.clear();
     close_writer();

@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "base/failure.hpp"
 #include "base/unique_fd.hpp"
+#include "reactor/host_descriptor.hpp"
 #include "ring/engine.hpp"
 
 namespace proctor::detail {
@@ -56,8 +57,8 @@ public:
 
     /// From memory that outlives the feed.
     void open_text(UniqueFd pipe, std::string_view text) noexcept;
-    /// From `source`, which is borrowed unless `opened` holds it.
-    void open_descriptor(UniqueFd pipe, int source, UniqueFd opened) noexcept;
+    /// From `source`; where nobody may have it open for writing yet, that is waited for.
+    void open_descriptor(UniqueFd pipe, HostDescriptor source, bool awaits_writer) noexcept;
     /// From the owner's next_piece().
     void open_pieces(UniqueFd pipe) noexcept;
     /// From push(), which may have come before, until finish().
@@ -133,8 +134,7 @@ private:
     InputOwner& owner_;
     UniqueFd pipe_{};    // the writing end
     UniqueFd reader_{};  // after it is closed: a reading end, to ask what is left
-    UniqueFd opened_{};
-    int source_fd_ = -1;
+    HostDescriptor read_from_{};
     Source source_ = Source::memory;
     bool stopped_ = true;
     bool held_ = false;

@@ -11,7 +11,7 @@
 
 namespace proctor::detail {
 
-void OutputStream::open(UniqueFd pipe, ForwardTarget forward_to, bool lingers, PipeGrowth* growth) noexcept {
+void OutputStream::open(UniqueFd pipe, HostDescriptor forward_to, bool lingers, PipeGrowth* growth) noexcept {
     assert(state_ == State::ended && idle());
     pipe_ = std::move(pipe);
     forward_to_ = std::move(forward_to);
@@ -159,6 +159,7 @@ void OutputStream::forward_next() noexcept {
         return;
     }
     forward_.fd = forward_to_.fd();
+    forward_.manner = forward_to_.manner();
     forward_.data = std::span<const char>(to_forward_).subspan(forwarded_);
     engine_.start(forward_);
 }
@@ -173,11 +174,11 @@ void OutputStream::on_forwarded(int result) noexcept {
         } else {
             read_next();
         }
-    } else if (result == -ECANCELED) {
+    } else if (result == -ECANCELED || (impatient_ && is_passing(result))) {
         read_next();  // given up; what the pipe holds is still recorded
-    } else if (result == -EAGAIN || result == -EINTR) {
+    } else if (is_passing(result)) {
         wait_for(forward_to_.fd(), POLLOUT);
-    } else if (result == -EPIPE && lingers_) {
+    } else if (is_deaf(result) && lingers_) {
         if (impatient_) {
             read_next();
         } else {
@@ -185,7 +186,7 @@ void OutputStream::on_forwarded(int result) noexcept {
             owner_.on_forward_closed();
         }
     } else {
-        if (result != -EPIPE) {
+        if (!is_deaf(result)) {
             owner_.on_output_error(stream_, -result, true);
         }
         end();  // closes the pipe: the child meets SIGPIPE, as it would if it wrote there itself

@@ -9,7 +9,7 @@
 #include <proctor/capture.hpp>
 
 #include "base/unique_fd.hpp"
-#include "reactor/forward_target.hpp"
+#include "reactor/host_descriptor.hpp"
 #include "reactor/pipe_growth.hpp"
 #include "ring/engine.hpp"
 
@@ -51,7 +51,7 @@ public:
 
     /// When nobody reads any more where it is forwarded to, the stream ends, or, if it lingers, reads
     /// nothing before it is told to finish up. `growth`, if given, may make the pipe larger, and outlives it.
-    void open(UniqueFd pipe, ForwardTarget forward_to, bool lingers = false, PipeGrowth* growth = nullptr) noexcept;
+    void open(UniqueFd pipe, HostDescriptor forward_to, bool lingers = false, PipeGrowth* growth = nullptr) noexcept;
     /// The run's other output, which is open too.
     void set_beside(OutputStream& other) noexcept { beside_ = &other; }
     /// May come before open(), and from inside on_output().
@@ -101,7 +101,7 @@ private:
     bool impatient_ = false;
     bool lingers_ = false;     // of a pair: forwards into another run's pipe
     bool delivering_ = false;  // inside on_output(), which may call anything but must start nothing here
-    ForwardTarget forward_to_{};
+    HostDescriptor forward_to_{};
     UniqueFd pipe_{};
     GrowingPipe growing_{};
     OutputStream* beside_ = nullptr;

@@ -17,9 +17,9 @@ namespace {
 
 constexpr Bytes least_memory_for_growth = Bytes{64} << 20;
 
-ForwardTarget forward_target(const Output& output, const Engine& engine) noexcept {
+HostDescriptor forward_target(const Output& output, const Engine& engine) noexcept {
     const int fd = output.sink() == Output::Sink::forward ? output.descriptor() : -1;
-    return ForwardTarget::without_waiting(fd, engine.pipes_need_nonblock());
+    return HostDescriptor::to_write(fd, engine.pipes_need_nonblock());
 }
 
 }  // namespace
@@ -142,12 +142,15 @@ void Run::start_input(StdioSetup setup) {
     switch (job_.input.source()) {
         case Input::Source::text: input_.open_text(std::move(setup.input), job_.input.value()); break;
         case Input::Source::file: {
-            const int file = setup.input_file.get();
-            input_.open_descriptor(std::move(setup.input), file, std::move(setup.input_file));
+            input_.open_descriptor(
+                std::move(setup.input),
+                HostDescriptor::own_to_read(std::move(setup.input_file), engine_.pipes_need_nonblock()), true);
             break;
         }
         case Input::Source::descriptor:
-            input_.open_descriptor(std::move(setup.input), job_.input.descriptor(), {});
+            input_.open_descriptor(std::move(setup.input),
+                                   HostDescriptor::to_read(job_.input.descriptor(), engine_.pipes_need_nonblock()),
+                                   false);
             break;
         case Input::Source::held_open: input_.hold_open(std::move(setup.input)); break;
         case Input::Source::lines: input_.open_pieces(std::move(setup.input)); break;

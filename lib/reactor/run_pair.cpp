@@ -27,7 +27,9 @@ unsigned Run::launch_with_partner(bool may_wait) {
 }
 
 // With both launched, what it says may go to its partner.
-void Run::begin_words(int listener) noexcept { output_.open(std::move(words_), ForwardTarget::borrow(listener), true); }
+void Run::begin_words(int listener) noexcept {
+    output_.open(std::move(words_), HostDescriptor::borrow(listener), true);
+}
 
 void Run::on_forward_closed() noexcept {
     if (pair_) {

@@ -19,6 +19,15 @@ public:
     Operation(const Operation&) = delete;
     Operation& operator=(const Operation&) = delete;
 
+    /// How the engine makes a read or a write, where the usual way will not do.
+    enum class Manner : std::uint8_t {
+        usual,
+        by_call,  ///< by read(2) or write(2), which lock the file's position; a ring moves it without (6.18)
+        aside,    ///< where waiting holds nobody up, since the descriptor waits whatever it is asked; epoll has no such
+                  ///< place
+    };
+    Manner manner = Manner::usual;
+
     [[nodiscard]] Kind kind() const noexcept { return kind_; }
     [[nodiscard]] bool in_flight() const noexcept { return in_flight_; }
     [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }

@@ -46,7 +46,7 @@ bool blocks(int fd) noexcept {
 
 // What a descriptor answers that cannot be asked not to wait: a terminal, a file of a file system that does not know
 // it.
-bool is_unknown(int error_number) noexcept { return error_number == EOPNOTSUPP || error_number == EINVAL; }
+bool is_unknown(int error_number) noexcept { return error_number == EOPNOTSUPP; }
 
 timespec to_timespec(Nanoseconds duration) noexcept {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);

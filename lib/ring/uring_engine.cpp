@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <new>
 
 #include "ring/sigpipe_guard.hpp"
 
@@ -147,6 +148,11 @@ int UringEngine::write_at_once(int fd, std::span<const char> data) noexcept {
 
 // liburing leaves the user_data of a slot's last tenant where it is, so every path below sets it, and sets it last.
 void UringEngine::prepare(io_uring_sqe& slot, Operation& operation) noexcept {
+    if (operation.manner == Operation::Manner::by_call) {
+        io_uring_prep_nop(&slot);  // its completion is the time to make the call
+        io_uring_sqe_set_data(&slot, &operation);
+        return;
+    }
     switch (operation.kind()) {
         case Operation::Kind::read: {
             auto& read = static_cast<Read&>(operation);
@@ -168,6 +174,9 @@ void UringEngine::prepare(io_uring_sqe& slot, Operation& operation) noexcept {
             io_uring_prep_poll_add(&slot, ready.fd, static_cast<unsigned>(ready.events));
             break;
         }
+    }
+    if (operation.manner == Operation::Manner::aside) {
+        slot.flags |= IOSQE_ASYNC;
     }
     io_uring_sqe_set_data(&slot, &operation);
 }
@@ -307,6 +316,10 @@ void UringEngine::dispatch(const io_uring_cqe& entry) noexcept {
     if (operation.waits == Operation::Waits::to_cancel) {
         leave_line(operation);  // too late: here is its result
     }
+    if (operation.manner == Operation::Manner::by_call && operation.kind() != Operation::Kind::ready) {
+        complete(operation, operation.cancelled() ? -ECANCELED : call(operation));
+        return;
+    }
     if (entry.res == -ENOBUFS && operation.kind() == Operation::Kind::read) {
         // All buffers are out; they come back before the next pass begins.
         wait_in_line(operation, operation.cancelled() ? Operation::Waits::as_no_op : Operation::Waits::to_start);
@@ -322,6 +335,24 @@ void UringEngine::dispatch(const io_uring_cqe& entry) noexcept {
     }
     complete(operation, entry.res);
     buffers_.give_back(buffer);
+}
+
+// Of a file, so it may wait for a disk and nothing else.
+int UringEngine::call(Operation& operation) noexcept {
+    if (operation.kind() == Operation::Kind::write) {
+        const auto& write = static_cast<const Write&>(operation);
+        const ssize_t count = ::write(write.fd, write.data.data(), write.data.size());
+        return count >= 0 ? static_cast<int>(count) : -errno;
+    }
+    if (!called_data_) {
+        called_data_.reset(new (std::nothrow) char[Read::most]);
+    }
+    auto& read = static_cast<Read&>(operation);
+    const ssize_t count = called_data_ ? ::read(read.fd, called_data_.get(), Read::most) : (errno = ENOMEM, -1);
+    if (count >= 0) {
+        read.data = {called_data_.get(), static_cast<std::size_t>(count)};
+    }
+    return count >= 0 ? static_cast<int>(count) : -errno;
 }
 
 void UringEngine::complete(Operation& operation, int result) noexcept {

@@ -53,6 +53,7 @@ private:
     void dispatch(const io_uring_cqe& entry) noexcept;
     void note_arrivals() noexcept;
     void dispatch_ready() noexcept;
+    [[nodiscard]] int call(Operation& operation) noexcept;
     void complete(Operation& operation, int result) noexcept;
     void arm_wake_up() noexcept;
 
@@ -60,6 +61,7 @@ private:
     io_uring ring_{};
     bool created_ = false;
     BufferPool buffers_{};
+    std::unique_ptr<char[]> called_data_{};  // from the first read that is made by a call
     Operation* waiting_first_ = nullptr;
     Operation* waiting_last_ = nullptr;
     unsigned writes_in_flight_ = 0;
