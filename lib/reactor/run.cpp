@@ -260,6 +260,9 @@ void Run::clear() noexcept {
         pair_.reset();
     }
     words_.reset();
+    if (slot_ != nullptr) {
+        core_.launcher().release(*std::exchange(slot_, nullptr));  // of a start that never came to its end
+    }
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
     engine_.cancel(gone_timer_);
