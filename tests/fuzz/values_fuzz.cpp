@@ -68,18 +68,19 @@ Wide wide(const std::string& digits) {
 // What a value should be; nothing if it should be an error.
 using Expected = std::optional<Wide>;
 
-Expected in_range(Wide number) {
-    return number <= std::numeric_limits<std::int64_t>::max() ? Expected(number) : std::nullopt;
-}
+constexpr Wide most = std::numeric_limits<std::int64_t>::max();
+constexpr Wide longest = second * 3'600 * 24 * 365 * 100;
+
+Expected up_to(Wide largest, Wide number) { return number <= largest ? Expected(number) : std::nullopt; }
 
 template <std::size_t count>
-Expected model_quantity(const std::smatch& match, const Unit (&units)[count]) {
+Expected model_quantity(const std::smatch& match, const Unit (&units)[count], Wide largest) {
     const std::string fraction = match[2].str();
     Wide scale = 1;
     for (std::size_t i = 0; i < fraction.size(); ++i) scale *= 10;
     for (const Unit& unit : units) {
         if (unit.suffix == match[3].str()) {
-            return in_range((wide(match[1].str()) * scale + wide(fraction)) * unit.factor / scale);
+            return up_to(largest, (wide(match[1].str()) * scale + wide(fraction)) * unit.factor / scale);
         }
     }
     return std::nullopt;
@@ -105,15 +106,15 @@ void check_against_models(const std::string& text) {
         if (match[1].length() + match[2].length() > static_cast<std::ptrdiff_t>(most_digits)) return;
         const bool number = match[1].length() + match[2].length() > 0;
         const bool whole = number && !match[2].matched && match[3].length() == 0;
-        require_as(parse_duration(text), number ? model_quantity(match, duration_units) : std::nullopt);
-        require_as(parse_size(text), number ? model_quantity(match, size_units) : std::nullopt);
-        require_as(parse_count(text), whole ? in_range(wide(text)) : std::nullopt);
+        require_as(parse_duration(text), number ? model_quantity(match, duration_units, longest) : std::nullopt);
+        require_as(parse_size(text), number ? model_quantity(match, size_units, most) : std::nullopt);
+        require_as(parse_count(text), whole ? up_to(most, wide(text)) : std::nullopt);
     } else if (std::regex_match(text, match, clock)) {
         const bool hours = match[1].matched;
         const Wide minutes = wide(match[2].str());
         const bool good = !hours || (match[2].length() == 2 && minutes < 60);
         const Wide seconds = (wide(match[1].str()) * 60 + minutes) * 60 + wide(match[3].str());
-        require_as(parse_duration(text), good ? in_range(seconds * second) : std::nullopt);
+        require_as(parse_duration(text), good ? up_to(longest, seconds * second) : std::nullopt);
     } else {
         require(!parse_duration(text) && !parse_size(text) && !parse_count(text));
     }
