@@ -193,8 +193,7 @@ Capability Holders::cpu() const {
         case Kind::keeper:
             return {"cpu", false,
                     "by CPU clocks, and the rusage of all that the keeper reaps; lost is what a program that ignores "
-                    "SIGCHLD "
-                    "starts and what ends between two looks",
+                    "SIGCHLD starts and what ends between two looks",
                     ""};
         default: break;
     }
