@@ -107,8 +107,10 @@ public:
     /// than that takes it, and without blocking the reactor: a terminal is opened anew for that, through /proc. One
     /// that may not be (another user's, the master's side, no /proc) keeps a reactor with the poll engine waiting while
     /// it takes nothing. A file is written at the position that it shares with all who have it open, by write(2): so a
-    /// slow disk is waited for, unless it was opened with O_APPEND. When nobody reads there any more, the child's pipe
-    /// is closed, so it meets SIGPIPE as in a shell's pipeline. Borrowed until the job has ended.
+    /// slow disk is waited for, unless it was opened with O_APPEND. At the host's own limit of file sizes
+    /// (RLIMIT_FSIZE) the kernel sends the host SIGXFSZ, as for any write of its own; where that is ignored the run is
+    /// an error of stage `io` (EFBIG). When nobody reads there any more, the child's pipe is closed, so it meets
+    /// SIGPIPE as in a shell's pipeline. Borrowed until the job has ended.
     static Output forward(int descriptor) { return {Sink::forward, descriptor, {}}; }
     /// Straight to a file, made or emptied when the job is launched; not recorded.
     static Output file(std::string path) { return {Sink::file, -1, std::move(path)}; }

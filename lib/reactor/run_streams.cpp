@@ -62,7 +62,9 @@ void Run::on_output_error(Stream stream, int error_number, bool forwarding) noex
     const std::string name = stream == STDOUT ? "standard output" : "standard error";
     fail({Stage::io, error_number,
           forwarding ? "the child's " + name + " cannot be passed on" : "the child's " + name + " cannot be read",
-          forwarding ? "look at what the descriptor leads to: a full disk, or one that is not open for writing" : ""});
+          forwarding ? "look at what the descriptor leads to: a full disk, the limit of file sizes (ulimit -f), or a "
+                       "descriptor that is not open for writing"
+                     : ""});
     terminate();
 }
 
