@@ -138,6 +138,10 @@ std::string describe_ending(const RunResult& result, std::optional<int> stopped_
         return fmt::format("COMMAND exited with status {}, its own — what it says above, or its manual, tells why",
                            *result.exit_code);
     }
+    if (result.limit_in_grace) {
+        return fmt::format("what COMMAND left behind was ended by {}, and COMMAND has passed",
+                           option_of(*result.limit_in_grace, given.limits));
+    }
     return {};
 }
 

@@ -245,7 +245,8 @@ void add_ending(CLI::App& app, RunRequest& request) {
     Job& job = request.job;
     add_value(app, "--kill-after", parse_duration, [&](const auto& value) { job.kill_after = value; })
         ->type_name("D")
-        ->description("end it by SIGTERM, and by SIGKILL this much later\n(default: SIGKILL at once)")
+        ->description(
+            "end all of it by SIGTERM, and who is left this much\nlater by SIGKILL (default: SIGKILL at once)")
         ->group(group);
     add_value(app, "--drain-grace", parse_duration, [&](const auto& value) { job.drain_grace = value; })
         ->type_name("D")

@@ -416,4 +416,9 @@ TEST_CASE("every ending but success and SIGPIPE has something to tell") {
     CHECK(describe_ending(result, std::nullopt, given).find("raise --file-size") != std::string::npos);
     CHECK(describe_ending(result, std::nullopt).find("ulimit -f") != std::string::npos);
     CHECK(describe_ending(result, 2).find("signal 2 (Interrupt)") != std::string::npos);
+    result.signal.reset();
+    CHECK(describe_ending(result, std::nullopt, given).empty());
+    result.limit_in_grace = proctor::Reason::cpu_limit;
+    CHECK(describe_ending(result, std::nullopt, given) ==
+          "what COMMAND left behind was ended by --cpu-limit, and COMMAND has passed");
 }

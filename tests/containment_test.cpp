@@ -165,18 +165,22 @@ TEST_CASE("without containment those that were seen are killed, too") {
     CHECK(witness.all_gone());
 }
 
-TEST_CASE("who left the group and ignores the SIGTERM that ends the main process is killed") {
+TEST_CASE("who left the group and ignores the SIGTERM that ends the main process is killed when kill_after is over") {
     for (const Containment kind : support::containments()) {
         CAPTURE(support::name_of(kind));
-        Job job = script("fork [ new-group then ignore 15 then ready then pause ] then pause");
-        job.limits.time = 100ms;
-        job.kill_after = 1h;
+        Job job =
+            script("fork [ close 1 then new-group then ignore 15 then ready then pause ] then fill 1 100 then pause");
+        job.capture.limits.max_stdout_bytes = 10;
+        job.capture.limit_ends_run = true;
+        job.kill_after = 200ms;
         job.sample = false;  // so that nothing was looked at before
-        job.output = job.error_output = proctor::Output::null();
+        job.error_output = proctor::Output::null();
         Witness witness(job);
         const RunResult result = run_in(kind, job);
-        CHECK_MESSAGE(result.reason == proctor::Reason::time_limit, support::describe(result));
-        CHECK_FALSE(witness.anybody_left());
+        CHECK_MESSAGE(result.reason == proctor::Reason::output_limit, support::describe(result));
+        CHECK(result.signal == 15);
+        CHECK(*result.limit_events.ended_at - *result.limit_events.signalled_at >= 200ms);
+        CHECK(witness.all_gone());
     }
 }
 

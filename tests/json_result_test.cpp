@@ -199,7 +199,7 @@ TEST_CASE("a result in which nothing is known has all keys") {
         R"("stdout":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0,"cut_by":null},)"
         R"("stderr":{"bytes":0,"lines":0,"truncated":false,"total_bytes":0,"total_lines":0,"cut_by":null}},)"
         R"("limit_events":{"crossed_at":null,"signalled_at":null,"ended_at":null},)"
-        R"("error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null,"output_limit":null})");
+        R"("limit_in_grace":null,"error":{"stage":"exec","errno":2,"message":"no program","cure":"install it"},"blocked_in":null,"output_limit":null})");
 }
 
 TEST_CASE("a result in which all is known is printed as promised") {
@@ -237,20 +237,20 @@ TEST_CASE("a result in which all is known is printed as promised") {
     recorder.add(proctor::STDIN, "2 3\n", 1ms);
     recorder.add(proctor::STDOUT, "5\n6", 2ms);
     recorder.add(proctor::STDERR, "a\nb\nc\n", 3ms);
-    CHECK(
-        proctor::to_json(result) ==
-        R"({"proctor":1,"outcome":"fail","reason":"time_limit","verbose_reason":"Time limit exceeded",)"
-        R"("returncode":-9,"exit_code":null,"signal":9,)"
-        R"("usage":{"wctime":0.201,"utime":0.19,"stime":0.004,"mem":1880064,"proc":1,"mem_anon":1048576,)"
-        R"("voluntary_switches":1,"involuntary_switches":2,"minor_faults":3,"major_faults":4,"read_bytes":512,)"
-        R"("written_bytes":1024},)"
-        R"("sources":{"engine":"io_uring","containment":"cgroup","cpu":"cpu.stat","cpu_complete":true,)"
-        R"("mem":"sampled","proc":"cgroup.procs","kill":"cgroup.kill","sample_interval":0.01},)"
-        R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
-        R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2,"cut_by":null},)"
-        R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3,"cut_by":"bytes"}},)"
-        R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"error":null,"blocked_in":"reading stdin",)"
-        R"("output_limit":{"stream":"stderr","limit":"bytes","offset":3}})");
+    CHECK(proctor::to_json(result) ==
+          R"({"proctor":1,"outcome":"fail","reason":"time_limit","verbose_reason":"Time limit exceeded",)"
+          R"("returncode":-9,"exit_code":null,"signal":9,)"
+          R"("usage":{"wctime":0.201,"utime":0.19,"stime":0.004,"mem":1880064,"proc":1,"mem_anon":1048576,)"
+          R"("voluntary_switches":1,"involuntary_switches":2,"minor_faults":3,"major_faults":4,"read_bytes":512,)"
+          R"("written_bytes":1024},)"
+          R"("sources":{"engine":"io_uring","containment":"cgroup","cpu":"cpu.stat","cpu_complete":true,)"
+          R"("mem":"sampled","proc":"cgroup.procs","kill":"cgroup.kill","sample_interval":0.01},)"
+          R"("streams":{"stdin":{"bytes":4,"lines":1,"truncated":false,"unread":2},)"
+          R"("stdout":{"bytes":3,"lines":2,"truncated":false,"total_bytes":3,"total_lines":2,"cut_by":null},)"
+          R"("stderr":{"bytes":3,"lines":2,"truncated":true,"total_bytes":6,"total_lines":3,"cut_by":"bytes"}},)"
+          R"("limit_events":{"crossed_at":0.2,"signalled_at":0.2001,"ended_at":0.2008},"limit_in_grace":null,)"
+          R"("error":null,"blocked_in":"reading stdin",)"
+          R"("output_limit":{"stream":"stderr","limit":"bytes","offset":3}})");
 }
 
 TEST_CASE("usage of which a part is unknown has null for that part") {
@@ -266,7 +266,7 @@ TEST_CASE("an error without errno or cure has null for them") {
     proctor::RunResult result;
     result.error = proctor::Error{proctor::Stage::cancelled, 0, "cancelled", ""};
     CHECK(proctor::to_json(result).ends_with(
-        R"("error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null},"blocked_in":null,"output_limit":null})"));
+        R"("limit_in_grace":null,"error":{"stage":"cancelled","errno":null,"message":"cancelled","cure":null},"blocked_in":null,"output_limit":null})"));
 }
 
 TEST_CASE("an error message with any bytes in it still gives one line of valid JSON") {
@@ -293,8 +293,8 @@ TEST_CASE("the JSON of a real run counts what passed on each stream") {
 
     CHECK(keys(parsed.get_object()) == std::vector<std::string>{"proctor", "outcome", "reason", "verbose_reason",
                                                                 "returncode", "exit_code", "signal", "usage", "sources",
-                                                                "streams", "limit_events", "error", "blocked_in",
-                                                                "output_limit"});
+                                                                "streams", "limit_events", "limit_in_grace", "error",
+                                                                "blocked_in", "output_limit"});
     CHECK(std::string_view(parsed["outcome"]) == "pass");
     CHECK(std::int64_t(parsed["returncode"]) == 0);
     CHECK(std::int64_t(parsed["exit_code"]) == 0);

@@ -93,9 +93,12 @@ struct Job {
     /// swapped out; false, all that is resident, with the pages of mapped files.
     bool mem_maps_filter = true;
 
-    /// If set, a limit or a cancel sends SIGTERM first, and SIGKILL this much later.
+    /// If set, a limit or a cancel sends SIGTERM first, to every process, and SIGKILL this much later to those who have
+    /// not ended by then. The result waits for them, also when the main process is dead. Who meanwhile crosses the
+    /// limit of memory, processes or tasks, and was not asked for that, is killed at once.
     std::optional<std::chrono::nanoseconds> kill_after{};
-    /// How long, after the main process is dead, its output may still be held open by others before they are killed.
+    /// How long, after the main process has ended by itself, its output may still be held open by others before they
+    /// are killed. They are killed earlier if they cross a limit then (RunResult::limit_in_grace).
     std::chrono::nanoseconds drain_grace = std::chrono::milliseconds(100);
 
     std::optional<User> user{};

@@ -94,6 +94,9 @@ struct RunResult {
     std::optional<Usage> usage{};  ///< null if it never ran
     Sources sources{};
     LimitEvents limit_events{};
+    /// The limit that was crossed in drain_grace, by who was left when the main process had ended, and was killed for
+    /// it then. The verdict had been settled, so `outcome` and `reason` say nothing of it; `usage` has what was used.
+    std::optional<Reason> limit_in_grace{};
     /// Bytes that the pipe accepted for the child's stdin and nobody read; null where that cannot be known.
     std::optional<Bytes> unread{};
     Capture capture{};

@@ -463,6 +463,14 @@ std::optional<bool> JobTree::populated() noexcept {
     return populated;
 }
 
+bool JobTree::lingers() noexcept {
+    if (kind_ != Kind::tree) {
+        return kept() ? !told(keeper_empty) : populated().value_or(false);
+    }
+    return find_processes() && std::any_of(tools_.processes.begin(), tools_.processes.end(),
+                                           [](const Process& process) { return !process.stat.dead(); });
+}
+
 void JobTree::look_before_reaping() noexcept {
     // Of one that was alone its rusage tells all.
     if (kind_ == Kind::tree && looked_ && !was_always_alone()) {

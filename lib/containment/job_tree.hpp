@@ -108,6 +108,8 @@ public:
     void kill_seen() noexcept;
     /// Whether anybody of the tree lives, the main process apart once it is a zombie; none where that is not known.
     [[nodiscard]] std::optional<bool> populated() noexcept;
+    /// Whether anybody but the dead main process is known to live. In a tree a look of its own.
+    [[nodiscard]] bool lingers() noexcept;
 
     /// The last look before the main process is reaped.
     void look_before_reaping() noexcept;

@@ -163,6 +163,7 @@ std::string to_json(const RunResult& result) {
     write_sources(json, result.sources);
     write_streams(json, result);
     write_limit_events(json, result.limit_events);
+    json.key("limit_in_grace").text(word(result.limit_in_grace));
     write_error(json, result.error);
     json.key("blocked_in").text(known(result.blocked_in));
     write_output_limit(json, result.output_limit);

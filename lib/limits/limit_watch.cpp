@@ -52,11 +52,6 @@ void LimitWatch::stop() noexcept {
     sampler_.cancel(look_timer_);
 }
 
-void LimitWatch::strike(Reason reason, Instant crossed_at) noexcept {
-    stop();
-    owner_.on_limit(reason, crossed_at);
-}
-
 void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
     const Nanoseconds limit = *plan_.limits.cpu_time;
     const Instant time = now();
@@ -65,7 +60,7 @@ void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
     }
     const Nanoseconds used = tree_.cpu_to_the_moment();
     if (used > limit) {
-        return strike(Reason::cpu_limit, time);
+        return owner_.on_limit(Reason::cpu_limit, time);
     }
     const int threads = plan_.processors > 1 ? std::max(tree_.threads(), 1) : 1;
     const auto at_once = static_cast<int>(std::min<unsigned>(plan_.processors, static_cast<unsigned>(threads)));
@@ -86,7 +81,7 @@ void LimitWatch::on_block_timer(int /*result*/) noexcept {
         verdict = window_.look(time, tree_.cpu_to_the_moment());
     }
     if (verdict.blocked && !tree_.wants_processor()) {
-        return strike(Reason::block_limit, time);
+        return owner_.on_limit(Reason::block_limit, time);
     }
     // Whom the machine does not let run, having too much to do or standing still itself, is not blocked.
     const Nanoseconds pause = std::max(*plan_.limits.block / BlockWindow::sparse, shortest_look);
@@ -113,7 +108,7 @@ void LimitWatch::on_look(int /*result*/) noexcept {
     ++looks_;
     last_look_ = time;
     if (const std::optional<Reason> reason = crossed_by_look(look)) {
-        return strike(*reason, time);
+        return owner_.on_limit(*reason, time);
     }
     look_again(next_look(look));
 }

@@ -16,7 +16,7 @@ namespace proctor::detail {
 
 class LimitOwner {
 public:
-    /// A limit was crossed, or seen to be. Called once at most for each start of the watch.
+    /// A limit was crossed, or seen to be. The others are watched on, so it may be called once more for each.
     virtual void on_limit(Reason reason, Instant crossed_at) noexcept = 0;
     /// When the program began, once that is known: before, it cannot have been blocked.
     [[nodiscard]] virtual std::optional<Instant> began() noexcept = 0;
@@ -58,6 +58,8 @@ public:
     void start(const WatchPlan& plan);
     /// A byte has passed on one of the streams.
     void note_progress(Instant time) noexcept { window_.note_progress(time); }
+    /// The main process is dead: of whoever is left nobody is told to be blocked.
+    void leave_blocking() noexcept { engine_.cancel(block_timer_); }
     void stop() noexcept;
 
     /// Mean time between looks at memory and processes; none if there was none.
@@ -67,7 +69,6 @@ private:
     void on_cpu_timer(int result) noexcept;
     void on_block_timer(int result) noexcept;
     void on_look(int result) noexcept;
-    void strike(Reason reason, Instant crossed_at) noexcept;
     [[nodiscard]] std::optional<Reason> crossed_by_look(const TreeLook& look) noexcept;
     [[nodiscard]] Nanoseconds next_look(const TreeLook& look) const noexcept;
     void look_again(Nanoseconds wish) noexcept;

@@ -47,6 +47,9 @@ void Monitor::begin() {
 
 void Monitor::on_limit(Reason reason, Instant crossed_at) noexcept {
     if (record_->reason || error_ || exited_at_) {
+        if (signalled_at_ && !killed_ && (reason == Reason::memory_limit || reason == Reason::process_limit)) {
+            (void)kill_tree();  // what endangers the host ends the time to clean up
+        }
         return;
     }
     if (reason == Reason::block_limit) {
@@ -70,7 +73,6 @@ void Monitor::stop() {
 }
 
 void Monitor::terminate() noexcept {
-    watch_.stop();
     engine_.cancel(wall_timer_);
     if (options_.kill_after) {
         signalled_at_ = tree_.signal(SIGTERM);
@@ -81,6 +83,7 @@ void Monitor::terminate() noexcept {
 }
 
 Instant Monitor::kill_tree() noexcept {
+    watch_.stop();
     const Instant signalled = tree_.kill(true);
     killed_ = true;
     engine_.start(kill_timer_, now() + longest_death);

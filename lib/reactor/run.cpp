@@ -83,7 +83,7 @@ void Run::main_died() noexcept {
     state_ = JobState::draining;
     engine_.cancel(wall_timer_);
     engine_.cancel(end_timer_);
-    watch_.stop();
+    watch_.leave_blocking();  // the other limits hold for whoever is left
     engine_.cancel(task_watch_);
     collect_launch();
     judge_at_exit();
@@ -140,6 +140,20 @@ void Run::on_wall_timer(int /*result*/) noexcept {
 
 void Run::on_limit(Reason reason, Instant crossed_at) noexcept {
     collect_launch();
+    if (exited_at_) {
+        if (!in_haste()) {
+            limit_in_grace_ = reason;
+        }
+        kill_tree();
+        return advance();
+    }
+    if (is_being_asked() && !(reason_ && reason_pass_ == core_.pass_number())) {
+        // What endangers the host ends the time to clean up.
+        if (reason == Reason::memory_limit || reason == Reason::process_limit) {
+            (void)kill_main();
+        }
+        return;
+    }
     if (reason == Reason::block_limit && !reason_ && !error_) {
         blocked_in_ = tree_.describe_waits();  // before the kill: afterwards nobody waits for anything
     }
@@ -179,7 +193,7 @@ void Run::strike(Reason reason, Instant crossed_at) noexcept {
         // Of several in one pass the first of the enumeration of ranks wins, in whichever order they were come upon.
         if (reason_pass_ == core_.pass_number() && rank(reason) < rank(*reason_)) {
             reason_ = reason;
-            crossed_at_ = crossed_at;
+            crossed_at_ = std::min(*crossed_at_, crossed_at);  // the signal has been sent by now
         }
         return;
     }
@@ -213,6 +227,7 @@ void Run::terminate() noexcept {
 
 // Also what does not even die is told of.
 Instant Run::kill_main() noexcept {
+    watch_.stop();
     const Instant signalled = tree_.kill(true);
     killed_ = true;
     engine_.start(end_timer_, now() + longest_death);
@@ -286,6 +301,8 @@ void Run::clear() noexcept {
     undying_ = false;
     crossed_at_.reset();
     reason_.reset();
+    in_grace_ = false;
+    limit_in_grace_.reset();
     error_.reset();
     tree_killed_ = false;
     input_.reset();

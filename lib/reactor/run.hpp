@@ -31,9 +31,10 @@ constexpr Nanoseconds longest_death = std::chrono::seconds(10);
 ///
 ///     queued -> starting -> running -> draining -> ended
 ///
-/// The main process's death freezes the verdict. Then output may go on for drain_grace, until end of file; the process
-/// group is killed; what the pipes still hold is read; the leader is reaped last. The result is delivered by a timer
-/// that is due at once, so never from inside a request's completion, when nothing of the run is in flight any more.
+/// The main process's death freezes the verdict. Then output may go on for drain_grace, until end of file, or who was
+/// asked to end may do so for kill_after; the tree is killed; what the pipes still hold is read; the leader is reaped
+/// last. The result is delivered by a timer that is due at once, so never from inside a request's completion, when
+/// nothing of the run is in flight any more.
 class Run final : private OutputOwner, private InputOwner, private LimitOwner, private SpoolOwner {
 public:
     explicit Run(ReactorCore& core) noexcept;
@@ -147,6 +148,10 @@ private:
     void judge_at_exit() noexcept;
     [[nodiscard]] bool tree_is_gone() noexcept;
     void advance() noexcept;
+    [[nodiscard]] bool is_being_asked() const noexcept;
+    void wait_for_the_rest() noexcept;
+    void wait_for_the_asked() noexcept;
+    void judge_grace() noexcept;
     void fail_to_kill() noexcept;
     void kill_tree() noexcept;
     void finish_up(bool impatient) noexcept;
@@ -182,6 +187,8 @@ private:
     std::optional<Reason> reason_{};
     std::optional<Error> error_{};
     std::uint64_t reason_pass_ = 0;  // in which pass it was set
+    bool in_grace_ = false;          // the main process is dead, and others may go on for drain_grace
+    std::optional<Reason> limit_in_grace_{};
     bool tree_killed_ = false;
     bool keeper_gone_ = false;
     Nanoseconds gone_wait_{};

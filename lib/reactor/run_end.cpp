@@ -27,12 +27,7 @@ void Run::advance() noexcept {
         return;
     }
     if (!tree_killed_) {
-        // Without kill_after the whole group has had its SIGKILL; with it, others may still be answering the SIGTERM.
-        if (outputs_ended() || (in_haste() && !job_.kill_after)) {
-            kill_tree();
-        } else if (!end_timer_.armed()) {
-            engine_.start(end_timer_, *exited_at_ + job_.drain_grace);
-        }
+        wait_for_the_rest();
     }
     const bool idle = input_.idle() && !task_watch_.in_flight() && !exit_watch_.in_flight() &&
                       !keeper_news_.in_flight() && !keeper_exit_.in_flight();
@@ -43,6 +38,47 @@ void Run::advance() noexcept {
             look_at_spool();
             settle_soon();
         }
+    }
+}
+
+// By SIGTERM, and kill_after is not over.
+bool Run::is_being_asked() const noexcept { return job_.kill_after && signalled_at_ && !killed_; }
+
+void Run::wait_for_the_rest() noexcept {
+    if (is_being_asked()) {
+        wait_for_the_asked();
+    } else if (outputs_ended() || (in_haste() && (killed_ || !job_.kill_after))) {
+        kill_tree();
+    } else if (!end_timer_.armed()) {
+        in_grace_ = true;
+        engine_.start(end_timer_, *exited_at_ + job_.drain_grace);
+    }
+}
+
+// The main process, often a shell, may be the first to answer the SIGTERM that all have got.
+void Run::wait_for_the_asked() noexcept {
+    if (end_timer_.armed() && !keeper_gone_) {
+        return;
+    }
+    const Instant deadline = *signalled_at_ + *job_.kill_after;
+    if (keeper_gone_ || now() >= deadline || !tree_.lingers()) {
+        return kill_tree();
+    }
+    gone_wait_ = std::clamp(gone_wait_ * 2, shortest_gone_wait, longest_gone_wait);
+    engine_.start(end_timer_, std::min(deadline, now() + gone_wait_));
+}
+
+// What the kernel kept in the grace, or no look has come upon.
+void Run::judge_grace() noexcept {
+    if (in_haste() || limit_in_grace_) {
+        return;
+    }
+    if (tree_.memory_refused()) {
+        limit_in_grace_ = Reason::memory_limit;
+    } else if (job_.limits.tasks && tree_.task_refused()) {
+        limit_in_grace_ = Reason::process_limit;
+    } else if (job_.limits.cpu_time && tree_.cpu() > *job_.limits.cpu_time) {
+        limit_in_grace_ = Reason::cpu_limit;
     }
 }
 
@@ -87,6 +123,11 @@ void Run::kill_tree() noexcept {
         return;
     }
     tree_killed_ = true;
+    watch_.stop();
+    if (in_grace_) {
+        judge_grace();
+    }
+    gone_wait_ = {};
     if (tree_.populated().value_or(true)) {
         tree_.kill(false);
     }
@@ -110,6 +151,8 @@ void Run::on_end_timer(int /*result*/) noexcept {
             (void)tree_.keeper().signal(SIGKILL);  // it would wait for it
         }
         engine_.cancel(exit_watch_);  // which then ends it
+    } else if (!tree_killed_ && is_being_asked()) {
+        advance();
     } else if (!tree_killed_) {
         kill_tree();
     } else {

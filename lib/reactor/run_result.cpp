@@ -48,6 +48,7 @@ RunResult Run::make_result() {
         };
         result.limit_events = {relative(crossed_at_), relative(signalled_at_), since_zero(gone_at_.value_or(now()))};
     }
+    result.limit_in_grace = limit_in_grace_;
     result.error = error_;
     const bool clean = result.exit_code == 0 && !reason_;
     result.outcome = error_ ? Outcome::error : clean ? Outcome::pass : Outcome::fail;
