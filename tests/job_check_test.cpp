@@ -102,6 +102,21 @@ TEST_CASE("limits that make no sense are refused") {
              job.capture.output = false;
              job.capture.limits.max_stdout_bytes = 1;
          }},
+        {"a limit of output that goes to a file",
+         [](Job& job) {
+             job.output = proctor::Output::file("/dev/null");
+             job.capture.limits.max_stdout_bytes = 1;
+         }},
+        {"a limit of error output that goes with the other",
+         [](Job& job) {
+             job.error_output = proctor::Output::with_output();
+             job.capture.limits.max_stderr_lines = 1;
+         }},
+        {"a limit of error output that goes nowhere",
+         [](Job& job) {
+             job.error_output = proctor::Output::null();
+             job.capture.limits.max_stderr_bytes = 1;
+         }},
         {"a limit of error output that is not recorded",
          [](Job& job) {
              job.capture.error_output = false;

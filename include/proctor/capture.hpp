@@ -36,7 +36,7 @@ inline constexpr std::chrono::nanoseconds TIMESTAMP_PRECISION = std::chrono::mil
 
 /// How much of each output stream is kept. A limit keeps exactly the first N bytes or lines, 0 keeps none, and a limit
 /// that is not set does not exist. Past it the child is still drained and its output counted. A job's limits of a
-/// stream that it does not record are refused.
+/// stream that it does not record, or that does not come to the reactor (Output::file and others), are refused.
 struct CaptureLimits {
     std::optional<std::int64_t> max_stdout_lines{};
     std::optional<Bytes> max_stdout_bytes{};

@@ -301,7 +301,8 @@ Error LaunchSlot::own_error() const {
     switch (record_.failed_step) {
         case ChildStep::none:
             return error(0, own_path_ + " died before it came to its work",
-                         "look for a killer: kill(1), or the kernel's out-of-memory killer (dmesg)");
+                         "look whether it is the file proctor-keeper that belongs to this version, and for a killer: "
+                         "kill(1), or the kernel's out-of-memory killer (dmesg)");
         case ChildStep::descriptors:
             return error(record_.error_number, "the child cannot arrange its descriptors",
                          "pass lower descriptor numbers, or raise the limit of open files (ulimit -n)");
@@ -396,7 +397,8 @@ Error LaunchSlot::exec_error(const std::string& program) const {
         case ENAMETOOLONG: return error("the path " + program + " is too long", "shorten it");
         case E2BIG:
             return error("arguments and environment of " + program + " are too long",
-                         "pass less, or raise the stack limit: a quarter of it is what they may take (execve(2))");
+                         "pass less: one may have 128 KiB, and all together a quarter of the stack limit, which may be "
+                         "raised (execve(2))");
         case ENOMEM: return error("no memory to run " + program, "free memory");
         default: return error("cannot run " + program, "");
     }

@@ -143,7 +143,13 @@ Complaint check_times(const Job& job) {
     return {};
 }
 
-Complaint check_capture(const CaptureOptions& options) {
+// Of a stream that the reactor does not see there is nothing to count.
+bool is_seen(const Output& output) noexcept {
+    return output.sink() == Output::Sink::capture || output.sink() == Output::Sink::forward;
+}
+
+Complaint check_capture(const Job& job) {
+    const CaptureOptions& options = job.capture;
     if (options.max_size < 0) {
         return complaint(EINVAL, "max_size of the capture is negative", "0 keeps nothing in memory");
     }
@@ -157,10 +163,13 @@ Complaint check_capture(const CaptureOptions& options) {
             return complaint(EINVAL, "a capture limit is negative", "0 keeps nothing; leave it unset to keep all");
         }
     }
-    if ((!options.output && (limits.max_stdout_lines || limits.max_stdout_bytes)) ||
-        (!options.error_output && (limits.max_stderr_lines || limits.max_stderr_bytes))) {
-        return complaint(EINVAL, "a capture limit is set for a stream that is not recorded",
-                         "record the stream; with CaptureOptions::keep false nothing of it is stored");
+    if (((!options.output || !is_seen(job.output)) && (limits.max_stdout_lines || limits.max_stdout_bytes)) ||
+        ((!options.error_output || !is_seen(job.error_output)) &&
+         (limits.max_stderr_lines || limits.max_stderr_bytes))) {
+        return complaint(
+            EINVAL, "a capture limit is set for a stream that is not recorded",
+            "record the stream, and have it captured or forwarded; with CaptureOptions::keep false nothing "
+            "of it is stored");
     }
     return {};
 }
@@ -240,8 +249,7 @@ std::optional<Error> check_job(const Job& job) {
           +[](const Job& each) { return check_environment(each.environment); },
           +[](const Job& each) { return check_streams(each); },
           +[](const Job& each) { return check_descriptors(each); }, +[](const Job& each) { return check_times(each); },
-          +[](const Job& each) { return check_capture(each.capture); },
-          +[](const Job& each) { return check_process(each); }}) {
+          +[](const Job& each) { return check_capture(each); }, +[](const Job& each) { return check_process(each); }}) {
         if (auto found = check(job)) {
             return found;
         }
