@@ -8,6 +8,7 @@
 #include <csignal>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "accounting/process_cpu.hpp"
 #include "support.hpp"
@@ -59,6 +60,43 @@ void kill_all_but_root(const ProcessTree& tree) {
     }
 }
 
+// Runs a process and this one beside each other and before all others, where that may be had: on a busy machine two
+// ordinary processes seldom run at the same moment.
+class SideBySide {
+public:
+    explicit SideBySide(pid_t pid) {
+        CPU_ZERO(&allowed_);
+        sched_getaffinity(0, sizeof allowed_, &allowed_);
+        std::vector<unsigned> processors;
+        for (unsigned each = 0; each < CPU_SETSIZE; ++each) {
+            if (CPU_ISSET(each, &allowed_)) processors.push_back(each);
+        }
+        if (processors.size() < 2) return;
+        bind(0, processors.front());
+        bind(pid, processors.back());
+        const sched_param first{.sched_priority = 1};
+        sched_setscheduler(0, SCHED_FIFO, &first);
+        setpriority(PRIO_PROCESS, static_cast<id_t>(pid), -20);  // who has a policy of its own is not accounted
+    }
+    SideBySide(const SideBySide&) = delete;
+    SideBySide& operator=(const SideBySide&) = delete;
+    ~SideBySide() {
+        const sched_param ordinary{};
+        sched_setscheduler(0, SCHED_OTHER, &ordinary);
+        sched_setaffinity(0, sizeof allowed_, &allowed_);
+    }
+
+private:
+    static void bind(pid_t pid, unsigned processor) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(processor, &one);
+        sched_setaffinity(pid, sizeof one, &one);
+    }
+
+    cpu_set_t allowed_{};
+};
+
 Nanoseconds to_time(timeval time) {
     return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
@@ -85,14 +123,16 @@ TEST_CASE("the CPU clock of a process counts from its clone and goes on after it
 TEST_CASE("what a running process uses is told at once when asked for, and not at the next tick") {
     WatchedChild child("print r then spin");
     REQUIRE(child.await());
-    // Half the shortest tick apart (1 ms, 4 ms as a rule), so without it most looks find nothing new. It need not run
+    const SideBySide places(child.pid());
+    // So many within the shortest tick (1 ms, 4 ms as a rule): without it most looks find nothing new. It need not run
     // all the time, nor do we.
-    constexpr int wanted = 20;
+    constexpr int wanted = 5;
+    constexpr auto apart = 200us;
     constexpr int tries = 20'000;
     int moved = 0;
     Nanoseconds last{};
     for (int i = 0; i < tries && moved < wanted; ++i) {
-        const auto until = std::chrono::steady_clock::now() + 500us;
+        const auto until = std::chrono::steady_clock::now() + apart;
         while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
         account_running(child.pid());
         const Nanoseconds used = process_cpu(child.pid()).value_or(Nanoseconds{});
