@@ -17,6 +17,7 @@
 
 #include "reactor/input_feed.hpp"
 #include "reactor/output_stream.hpp"
+#include "ring/make_engine.hpp"
 #include "shaken_engine.hpp"
 #include "support.hpp"
 
@@ -64,7 +65,9 @@ public:
                 break;
         }
     }
-    void die() {
+    /// `to` whom it leaves its outputs, if to anybody, keeps them open and writes no more.
+    void die(support::Fd* to = nullptr) {
+        for (std::size_t i = 0; to != nullptr && i < 2; ++i) to[i] = std::move(outputs_[i]);
         outputs_[0].reset();
         outputs_[1].reset();
         input_.reset();
@@ -129,7 +132,7 @@ public:
             act();
             pass();
         }
-        child_.die();
+        child_.die(has_stranger_ ? strangers_ : nullptr);
         resume_all();
         for (int i = 0; i < 100'000 && !over() && wrong_.empty(); ++i) {
             pass();
@@ -163,7 +166,7 @@ private:
         for (OutputStream* const each : {&output_, &error_output_}) {
             each->release();
             each->resume();
-            if (random_() % 3 == 0) each->finish_up(random_() % 2 == 0);
+            if (has_stranger_ || random_() % 3 == 0) each->finish_up(random_() % 2 == 0);
         }
         feed_.release();
         feed_.stop();
@@ -222,6 +225,8 @@ private:
     ShakenEngine engine_;
     std::string text_;
     Child child_;
+    const bool has_stranger_ = random_() % 3 == 0;  // to whom it hands its outputs
+    support::Fd strangers_[2]{};
     OutputStream output_{engine_, *this, STDOUT};
     OutputStream error_output_{engine_, *this, STDERR};
     InputFeed feed_{engine_, *this};
@@ -232,6 +237,23 @@ private:
     bool resumed_ = false;
     std::size_t accepted_ = 0;
     std::string wrong_{};
+};
+
+// What only counts ends.
+class Listener final : public OutputOwner {
+public:
+    int ends = 0;
+    std::string told{};
+
+private:
+    std::string_view on_output(Stream, std::string_view data, Arrival) noexcept override {
+        told += data;
+        return {};
+    }
+    void on_passed_on(std::string_view) noexcept override {}
+    void on_forward_closed() noexcept override {}
+    void on_output_error(Stream, int, bool) noexcept override {}
+    void on_output_end(Stream) noexcept override { ++ends; }
 };
 
 std::uint64_t first_seed() {
@@ -256,4 +278,30 @@ TEST_CASE(
     }
     CHECK(support::open_descriptors() == before);
     MESSAGE(schedules << " schedules");
+}
+
+TEST_CASE("a stream whose last bytes are taken back by a stranger ends without them") {
+    for (const EngineChoice choice : {EngineChoice::io_uring, EngineChoice::poll}) {
+        auto engine = make_engine(choice, 64, probe_kernel());
+        if (!engine) continue;
+        CAPTURE((*engine)->name());
+        REQUIRE((*engine)->bind());
+        support::Pipe pipe = make_pipe();
+        const support::Fd strangers(fcntl(pipe.read_end.get(), F_DUPFD_CLOEXEC, 0));
+        Listener listener;
+        OutputStream stream(**engine, listener, STDOUT);
+        stream.open(take(pipe.read_end), {});
+        REQUIRE((*engine)->pass(Nanoseconds::zero()));
+        support::write_all(pipe.write_end.get(), "abc");
+        stream.pause();
+        while (listener.told.empty()) REQUIRE((*engine)->pass(Nanoseconds(-1)));
+        support::write_all(pipe.write_end.get(), "def");
+        stream.finish_up(false);  // it has seen them
+        REQUIRE(support::await_byte(strangers.get()));
+        REQUIRE(support::await_byte(strangers.get()));
+        REQUIRE(support::await_byte(strangers.get()));
+        while (listener.ends == 0) REQUIRE((*engine)->pass(Nanoseconds(-1)));
+        CHECK(listener.told == "abc");
+        (*engine)->close();
+    }
 }

@@ -11,6 +11,14 @@
 
 namespace proctor::detail {
 
+namespace {
+
+// How long a read of what the pipe was seen to hold may wait. A program can open its own output for reading, and take
+// it back.
+constexpr Nanoseconds longest_last_read = std::chrono::milliseconds(10);
+
+}  // namespace
+
 void OutputStream::open(UniqueFd pipe, HostDescriptor forward_to, bool lingers, PipeGrowth* growth) noexcept {
     assert(state_ == State::ended && idle());
     pipe_ = std::move(pipe);
@@ -53,10 +61,12 @@ void OutputStream::finish_up(bool impatient) noexcept {
     // A read in flight need not have seen what the pipe holds: it may be waiting for a buffer, or data may have come
     // since. So whatever becomes of it, the pipe is asked afterwards.
     engine_.cancel(read_);
+    if (impatient || ready_.events == POLLIN) {
+        engine_.cancel(ready_);
+    }
     if (impatient) {
         impatient_ = true;
         engine_.cancel(forward_);
-        engine_.cancel(ready_);
     }
     if (idle()) {
         read_next();
@@ -64,28 +74,35 @@ void OutputStream::finish_up(bool impatient) noexcept {
 }
 
 void OutputStream::read_next() noexcept {
-    if (state_ == State::ending && !budget_) {
-        budget_ = held();
-        if (!budget_) {
+    if (state_ == State::ending) {
+        const std::optional<std::size_t> left = held();
+        if (!left) {
             owner_.on_output_error(stream_, errno, false);
             return end();
         }
+        budget_ = std::min(budget_.value_or(*left), *left);
     }
     if (budget_ == std::size_t{0}) {
         end();
     } else if (!held_ && (!paused_ || state_ == State::ending)) {
         read_.fd = pipe_.get();
         engine_.start(read_);
+        if (state_ == State::ending) {
+            engine_.start(last_read_timer_, now() + longest_last_read);
+        }
     }
 }
 
+void OutputStream::on_last_read_timer(int /*result*/) noexcept { engine_.cancel(read_); }
+
 void OutputStream::on_read(int result) noexcept {
-    if (result == -EAGAIN || result == -EINTR) {
-        wait_for(pipe_.get(), POLLIN);
+    engine_.cancel(last_read_timer_);
+    if (result == -ECANCELED || (is_passing(result) && state_ == State::ending)) {
+        read_next();
         return;
     }
-    if (result == -ECANCELED) {
-        read_next();
+    if (is_passing(result)) {
+        wait_for(pipe_.get(), POLLIN);
         return;
     }
     if (result <= 0) {

@@ -72,6 +72,7 @@ public:
         read_.forsake();
         forward_.forsake();
         ready_.forsake();
+        engine_.cancel(last_read_timer_);
     }
 
     [[nodiscard]] bool ended() const noexcept { return state_ == State::ended; }
@@ -85,6 +86,7 @@ private:
     void on_read(int result) noexcept;
     void on_forwarded(int result) noexcept;
     void on_ready(int result) noexcept;
+    void on_last_read_timer(int result) noexcept;
     void wait_for(int fd, short events) noexcept;
     [[nodiscard]] std::optional<std::size_t> held() const noexcept;
     [[nodiscard]] bool may_hold_data() const noexcept;
@@ -112,6 +114,7 @@ private:
     Bound<Read, OutputStream, &OutputStream::on_read> read_{*this};
     Bound<Write, OutputStream, &OutputStream::on_forwarded> forward_{*this};
     Bound<Ready, OutputStream, &OutputStream::on_ready> ready_{*this};
+    Bound<Timer, OutputStream, &OutputStream::on_last_read_timer> last_read_timer_{*this};
 };
 
 }  // namespace proctor::detail
