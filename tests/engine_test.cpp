@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -182,6 +183,24 @@ TEST_CASE("a pipe that is full lets a write wait, and a reader that is gone is E
         CHECK(ground.engine->write_at_once(pipe.write_end.get(), bytes) == -EAGAIN);
         std::signal(SIGPIPE, before);
     });
+}
+
+TEST_CASE("of 4 GiB and more a write takes what there is room for") {
+    for (const std::size_t size : {std::size_t{1} << 32, (std::size_t{1} << 32) + 5}) {
+        CAPTURE(size);
+        void* const memory =
+            mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);  // one page of zeros
+        REQUIRE(memory != MAP_FAILED);
+        with_each_engine([&](Ground& ground) {
+            support::Pipe pipe = make_pipe(*ground.engine);
+            Asked<Write> write;
+            write.request().fd = pipe.write_end.get();
+            write.request().data = {static_cast<const char*>(memory), size};
+            ground.finish(write);
+            CHECK(write.answer() > 5);
+        });
+        munmap(memory, size);
+    }
 }
 
 TEST_CASE("a host's blocking pipe never keeps a pass waiting") {

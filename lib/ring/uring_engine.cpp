@@ -21,6 +21,9 @@ namespace {
 constexpr std::uint64_t ignored = 0;
 constexpr std::uint64_t wake_up = 1;
 
+// Of a longer write the ring would see the lower half of the length: of 4 GiB nothing, again and again.
+constexpr std::size_t longest_write = std::size_t{1} << 30;
+
 Error refusal(int error_number) {
     switch (error_number) {
         case ENOSYS:
@@ -164,8 +167,8 @@ void UringEngine::prepare(io_uring_sqe& slot, Operation& operation) noexcept {
         }
         case Operation::Kind::write: {
             auto& write = static_cast<Write&>(operation);
-            io_uring_prep_write(&slot, write.fd, write.data.data(), static_cast<unsigned>(write.data.size()),
-                                write.offset);
+            const auto length = static_cast<unsigned>(std::min(write.data.size(), longest_write));
+            io_uring_prep_write(&slot, write.fd, write.data.data(), length, write.offset);
             slot.rw_flags = kernel_.write_without_signal ? rwf_nosignal : 0;
             break;
         }
