@@ -212,6 +212,40 @@ TEST_CASE("what cannot be watched is an error") {
     CHECK(reactor.size() == 0);
 }
 
+TEST_CASE("a forked copy of the host that ends its reactor lets a stranger live who is being asked to end") {
+    const support::Pipe question;
+    support::Pipe answer;
+    const pid_t stranger = fork();
+    REQUIRE(stranger >= 0);
+    if (stranger == 0) {
+        std::signal(SIGTERM, SIG_IGN);
+        do {
+            support::write_all(answer.write_end.get(), "a");
+        } while (support::await_byte(question.read_end.get()));
+        _exit(0);
+    }
+    answer.write_end.reset();
+    REQUIRE(support::await_byte(answer.read_end.get()));
+    Reactor reactor = support::make_reactor();
+    const auto handle = reactor.monitor(stranger, {.kill_after = 1h});
+    REQUIRE(handle);
+    REQUIRE(reactor.run_once(0ns));
+    handle->stop();
+    const pid_t copy = fork();
+    REQUIRE(copy >= 0);
+    if (copy == 0) {
+        { const Reactor gone = std::move(reactor); }
+        _exit(0);
+    }
+    int status = -1;
+    REQUIRE(waitpid(copy, &status, 0) == copy);
+    CHECK(status == 0);
+    support::write_all(question.write_end.get(), "q");
+    CHECK(support::await_byte(answer.read_end.get()));
+    ::kill(stranger, SIGKILL);
+    CHECK(waitpid(stranger, &status, 0) == stranger);
+}
+
 TEST_CASE("a reactor's end lets a stranger live, and leaks nothing") {
     Stranger stranger("pause");
     const auto descriptors = support::open_descriptors();

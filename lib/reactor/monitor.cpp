@@ -201,8 +201,11 @@ bool Monitor::abandon() noexcept {
     return true;
 }
 
-void Monitor::forsake() noexcept {
+void Monitor::forsake(bool kill) noexcept {
     exit_watch_.forsake();
+    if (!kill) {
+        signalled_at_.reset();
+    }
     (void)abandon();
 }
 

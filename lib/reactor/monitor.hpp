@@ -41,7 +41,8 @@ public:
     void stop();
     /// Lets it go without a word: the reactor is being destroyed. True if it may be destroyed now.
     [[nodiscard]] bool abandon() noexcept;
-    void forsake() noexcept;
+    /// The engine is gone. `kill`: whether it is ours to end who is being asked to.
+    void forsake(bool kill) noexcept;
 
     [[nodiscard]] std::optional<Usage> usage();
     [[nodiscard]] std::vector<ChildUsage> processes();

@@ -479,7 +479,7 @@ void ReactorCore::forsake_all() noexcept {
     }
     watchers_.clear();
     for (const auto& [id, monitor] : monitors_) {
-        monitor->forsake();
+        monitor->forsake(!is_forked_copy());
     }
     monitors_.clear();
     live_ = 0;
