@@ -181,6 +181,47 @@ TEST_CASE("a forked copy of the host can use and destroy its copies without harm
     CHECK(ended == 50);
 }
 
+TEST_CASE("a copy that a handler forks is told nothing more when it returns, and takes nothing from the host") {
+    const pid_t host = getpid();
+    Reactor reactor = support::make_reactor();
+    int right = 0;
+    for (int i = 0; i < 20; ++i) {
+        reactor.submit(script("print x"),
+                       [&](RunResult&& result) { right += result.passed() && result.capture.text(STDOUT) == "x"; });
+    }
+    const support::Pipe watched;
+    support::write_all(watched.write_end.get(), "both are due in one pass");
+    std::vector<proctor::Watch> watches;
+    int calls = 0;
+    int right_before = 0;
+    int status = -1;
+    for (int i = 0; i < 2; ++i) {
+        auto watch = reactor.watch(watched.read_end.get(), [&] {
+            if (++calls > 1) return;
+            right_before = right;
+            const pid_t copy = fork();
+            if (copy > 0) waitpid(copy, &status, 0);  // it has done all that it ever will
+        });
+        REQUIRE(watch);
+        watches.push_back(std::move(*watch));
+    }
+    proctor::Result<void> passed = reactor.run_once();
+    while (passed && calls == 0) passed = reactor.run_once();
+    if (getpid() != host) {
+        const bool told_nothing = calls == 1 && right == right_before;
+        const bool refused = !passed && passed.error().error_number == EPERM && !reactor.run();
+        watches.clear();
+        { const Reactor gone = std::move(reactor); }
+        _exit(told_nothing && refused ? 0 : 1);
+    }
+    REQUIRE(passed);
+    CHECK(status == 0);
+    while (calls < 2) REQUIRE(reactor.run_once());
+    watches.clear();
+    REQUIRE(reactor.run());
+    CHECK(right == 20);
+}
+
 TEST_CASE("an id that means \"leave as it is\" is refused") {
     for (const proctor::User& user : {proctor::User{.uid = ~0U}, proctor::User{.uid = 1000, .gid = ~0U},
                                       proctor::User{.uid = 1000, .groups = {~0U}}}) {

@@ -72,7 +72,7 @@ Expected<void> ShakenEngine::pass(Nanoseconds timeout) {
     if (one_in(4)) {
         note("timers late", 0);
     } else {
-        timers_.fire(proctor::detail::now());
+        fire_timers();
     }
     return {};
 }

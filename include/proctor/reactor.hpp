@@ -28,7 +28,7 @@ class ReactorCore;
 
 /// What a job's handlers are told; each may be left out. They run on the reactor's thread, never inside each other and
 /// never inside submit. They may submit, cancel, pause and destroy, but not run the reactor again, and not throw: there
-/// is nobody to catch.
+/// is nobody to catch. Of a process that one forks, the copy is told nothing more when it returns: run() fails there.
 struct Handlers {
     /// Each record as it happens, kept or not. Its bytes are valid until the handler returns.
     std::function<void(const CaptureRecord&)> on_record{};
@@ -214,7 +214,8 @@ public:
     [[nodiscard]] Result<MonitorHandle> monitor_descriptor(int pidfd, const MonitorOptions& options,
                                                            std::function<void(RunResult&&)> on_end = {});
 
-    /// Runs until no job is left. Errors: called from another thread than before, or from inside a handler.
+    /// Runs until no job is left. Errors: called from another thread than before, from inside a handler, or in a forked
+    /// copy of the process that made the reactor.
     Result<void> run();
     /// One pass: waits at most this long for something to happen and handles what is ready, no more. Negative: waits
     /// as long as it takes; with no job and no watch it returns at once. Errors: as run().

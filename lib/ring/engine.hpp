@@ -2,11 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <span>
 
 #include "base/clock.hpp"
 #include "base/failure.hpp"
+#include "base/fork_mark.hpp"
 #include "ring/operation.hpp"
 #include "ring/timer_queue.hpp"
 
@@ -16,7 +19,8 @@ namespace proctor::detail {
 /// completes exactly once, in a later pass and never inside start(), so handlers do not nest. start() cannot fail: what
 /// finds the queue full waits in a list that needs no memory.
 ///
-/// An engine belongs to the thread that calls bind(); before it, nothing may be started.
+/// An engine belongs to the thread that calls bind(); before it, nothing may be started. A handler may fork: in the
+/// copy, once it returns, nothing is completed, started or cancelled any more, and the pass fails.
 class Engine {
 public:
     Engine() = default;
@@ -66,6 +70,24 @@ protected:
         return earliest ? std::min(wait, std::max(*earliest - now(), Nanoseconds::zero())) : wait;
     }
 
+    /// Completes the timers that are due, but never more than were armed when it began: who starts one for the past
+    /// again and again must not keep the pass from its end.
+    void fire_timers() noexcept {
+        const Instant time = now();
+        for (std::size_t left = timers_.size(); left > 0 && !fork_.is_copy() && timers_.fire_one(time); --left) {
+        }
+    }
+
+    /// How a pass ends.
+    [[nodiscard]] Expected<void> still_ours() const {
+        if (fork_.is_copy()) {
+            return failure(Stage::setup, EPERM, "this is a forked copy of the process that made the reactor",
+                           "leave the copy from inside the handler that forked it (_exit, execve)");
+        }
+        return {};
+    }
+
+    ForkMark fork_{};
     TimerQueue timers_{};
 };
 

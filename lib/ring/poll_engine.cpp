@@ -119,7 +119,7 @@ void PollEngine::start(Operation& operation) noexcept {
 }
 
 void PollEngine::cancel(Operation& operation) noexcept {
-    if (!operation.in_flight() || operation.cancelled()) {
+    if (!operation.in_flight() || operation.cancelled() || fork_.is_copy()) {
         return;
     }
     operation.mark_cancelled();
@@ -131,7 +131,7 @@ void PollEngine::cancel(Operation& operation) noexcept {
 }
 
 int PollEngine::write_at_once(int fd, std::span<const char> data) noexcept {
-    if (!kernel_.write_without_signal || !kernel_.pipe_without_nonblock) {
+    if (!kernel_.write_without_signal || !kernel_.pipe_without_nonblock || fork_.is_copy()) {
         return -EAGAIN;
     }
     const int written = try_write(fd, data);
@@ -142,15 +142,18 @@ Expected<void> PollEngine::pass(Nanoseconds timeout) {
     // What is done here has happened, so the wait that follows only looks.
     const bool any_given_up = complete_given_up();
     const bool done = try_started() || any_given_up;
+    if (fork_.is_copy()) {
+        return still_ours();
+    }
     const int count = wait_for_events(done || has_work() ? Nanoseconds::zero() : wait_at_most(timeout));
     if (count < 0 && errno != EINTR) {
         return failure(Stage::io, errno, "the epoll set cannot be waited for");
     }
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count && !fork_.is_copy(); ++i) {
         dispatch(events_[static_cast<std::size_t>(i)]);
     }
-    timers_.fire(now());
-    return {};
+    fire_timers();
+    return still_ours();
 }
 
 // epoll_wait(2) counts in milliseconds, which would make limits that late; epoll_pwait2 came with 5.11, and an old
@@ -177,7 +180,7 @@ bool PollEngine::complete_given_up() noexcept {
     const bool any = !given_up_.empty();
     Line line = given_up_;
     given_up_ = {};
-    while (Operation* const operation = line.pop()) {
+    for (Operation* operation = line.pop(); operation != nullptr && !fork_.is_copy(); operation = line.pop()) {
         operation->finish(-ECANCELED);
     }
     return any;
@@ -188,7 +191,7 @@ bool PollEngine::try_started() noexcept {
     bool any = false;
     current_ = started_;
     started_ = {};
-    while (Operation* const operation = current_.pop()) {
+    for (Operation* operation = current_.pop(); operation != nullptr && !fork_.is_copy(); operation = current_.pop()) {
         int result = try_without_waiting(*operation);
         if (result == -EAGAIN || result == unasked) {
             result = wait_or_perform(*operation);
@@ -354,7 +357,7 @@ void PollEngine::serve(int fd, std::uint32_t events) noexcept {
     const auto index = static_cast<std::size_t>(fd);
     current_ = places_[index].waiting;
     places_[index].waiting = {};
-    while (Operation* const operation = current_.pop()) {
+    for (Operation* operation = current_.pop(); operation != nullptr && !fork_.is_copy(); operation = current_.pop()) {
         const bool concerned = (events & (wanted_by(*operation) | always_told)) != 0;
         if (const int result = concerned ? perform(*operation, events) : not_yet; result != not_yet) {
             operation->finish(result);
@@ -362,7 +365,7 @@ void PollEngine::serve(int fd, std::uint32_t events) noexcept {
             places_[index].waiting.push(*operation);
         }
     }
-    if (places_[index].waiting.empty()) {
+    if (places_[index].waiting.empty() || fork_.is_copy()) {
         return;
     }
     if (const int error_number = arm(fd); error_number != 0) {
@@ -375,6 +378,9 @@ void PollEngine::serve(int fd, std::uint32_t events) noexcept {
 }
 
 Expected<void> PollEngine::flush() {
+    if (fork_.is_copy()) {
+        return still_ours();
+    }
     if (wakes_by_fd_) {
         // Whatever was started has its descriptor in the set then, or keeps the clock at "now".
         Line line = started_;

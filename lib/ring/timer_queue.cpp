@@ -37,15 +37,6 @@ std::optional<Instant> TimerQueue::earliest() const noexcept {
     return heap_.front()->deadline_;
 }
 
-void TimerQueue::fire(Instant time) noexcept {
-    // The heap is asked anew each time, because a handler may cancel any of them. The budget is for a handler that
-    // starts a timer for the past again and again: it must not keep the pass from its end.
-    std::size_t budget = heap_.size();
-    while (budget > 0 && fire_one(time)) {
-        --budget;
-    }
-}
-
 bool TimerQueue::fire_one(Instant time) noexcept {
     if (heap_.empty() || heap_.front()->deadline_ > time) {
         return false;

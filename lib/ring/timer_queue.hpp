@@ -47,8 +47,7 @@ public:
 
     [[nodiscard]] std::optional<Instant> earliest() const noexcept;
 
-    /// Completes what is due at `time`; never more than were armed when it began.
-    void fire(Instant time) noexcept;
+    [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
     /// Completes the earliest, if it is due; whether it was.
     bool fire_one(Instant time) noexcept;
 

@@ -115,6 +115,9 @@ Expected<void> UringEngine::bind() {
 
 void UringEngine::start(Operation& operation) noexcept {
     operation.begin();
+    if (fork_.is_copy()) {
+        return;
+    }
     if (operation.kind() == Operation::Kind::write) {
         ++writes_in_flight_;
     }
@@ -126,7 +129,7 @@ void UringEngine::start(Operation& operation) noexcept {
 }
 
 void UringEngine::cancel(Operation& operation) noexcept {
-    if (!operation.in_flight() || operation.cancelled()) {
+    if (!operation.in_flight() || operation.cancelled() || fork_.is_copy()) {
         return;
     }
     operation.mark_cancelled();
@@ -141,7 +144,7 @@ void UringEngine::cancel(Operation& operation) noexcept {
 
 // Where the kernel has no flag against SIGPIPE, blocking the signal would cost more than a request does.
 int UringEngine::write_at_once(int fd, std::span<const char> data) noexcept {
-    if (!kernel_.write_without_signal || !kernel_.pipe_without_nonblock) {
+    if (!kernel_.write_without_signal || !kernel_.pipe_without_nonblock || fork_.is_copy()) {
         return -EAGAIN;
     }
     const iovec piece{const_cast<char*>(data.data()), data.size()};
@@ -254,8 +257,8 @@ Expected<void> UringEngine::pass(Nanoseconds timeout) {
                        status == -EEXIST ? "a reactor belongs to the thread that first ran it" : "");
     }
     dispatch_ready();
-    timers_.fire(now());
-    return {};
+    fire_timers();
+    return still_ours();
 }
 
 int UringEngine::enter(Nanoseconds timeout) noexcept {
@@ -292,7 +295,7 @@ void UringEngine::note_arrivals() noexcept {
 
 void UringEngine::dispatch_ready() noexcept {
     note_arrivals();
-    for (unsigned ready = io_uring_cq_ready(&ring_); ready > 0; --ready) {
+    for (unsigned ready = io_uring_cq_ready(&ring_); ready > 0 && !fork_.is_copy(); --ready) {
         io_uring_cqe* entry = nullptr;
         [[maybe_unused]] const int status = io_uring_peek_cqe(&ring_, &entry);
         assert(status == 0 && entry != nullptr);
@@ -337,7 +340,9 @@ void UringEngine::dispatch(const io_uring_cqe& entry) noexcept {
         static_cast<Read&>(operation).data = buffers_.filled(buffer, static_cast<std::size_t>(entry.res));
     }
     complete(operation, entry.res);
-    buffers_.give_back(buffer);
+    if (!fork_.is_copy()) {
+        buffers_.give_back(buffer);
+    }
 }
 
 // Of a file, so it may wait for a disk and nothing else.
@@ -368,6 +373,9 @@ void UringEngine::complete(Operation& operation, int result) noexcept {
 }
 
 Expected<void> UringEngine::flush() {
+    if (fork_.is_copy()) {
+        return still_ours();
+    }
     retry_waiting();
     arm_wake_up();
     SigpipeGuard guard(!kernel_.write_without_signal && writes_in_flight_ > 0);
