@@ -171,7 +171,7 @@ TEST_CASE("a forked copy of the host can use and destroy its copies without harm
             const bool refused = !reactor.run();
             watches.clear();
             { const Reactor gone = std::move(reactor); }
-            _exit(refused ? 0 : 1);
+            support::leave(refused ? 0 : 1);
         }
         int status = -1;
         CHECK(waitpid(copy, &status, 0) == copy);
