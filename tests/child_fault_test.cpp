@@ -2,17 +2,14 @@
 //
 // Each system call that a child makes between clone and execve fails, by a filter of its host: the job's error says at
 // which step, and why. The filters refuse only what a host does not do itself.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "forbid_calls.hpp"
 #include "support.hpp"
 
 using proctor::Containment;
@@ -27,8 +24,8 @@ namespace {
 
 struct Refusal {
     const char* name;
-    long call;
-    int error_number;
+    unsigned call;
+    unsigned error_number;
     Stage stage;
     std::function<void(Job&)> needs{};
 };
@@ -45,23 +42,15 @@ const std::vector<Refusal> refusals{
     {"setresuid", __NR_setresuid, EAGAIN, Stage::credentials, [](Job& job) { job.user = proctor::User{.uid = 1}; }},
     {"execve", __NR_execve, ENOMEM, Stage::exec},
     {"execve", __NR_execve, E2BIG, Stage::exec},
+    {"execve", __NR_execve, EIO, Stage::exec},
 };
-
-bool refuse(long call, int error_number) {
-    sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error_number)),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const sock_fprog filter{static_cast<unsigned short>(std::size(steps)), steps};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
 
 std::string refuse_in_host(const Refusal& refusal, Containment containment) {
     return support::in_host([&]() -> std::string {
         const auto before = support::open_descriptors();
         {
             Reactor reactor = support::make_reactor({.containment = containment});
-            HOST_CHECK(refuse(refusal.call, refusal.error_number));
+            HOST_CHECK(support::forbid_call(refusal.call, refusal.error_number));
             Job job = script("copy-to-both");
             job.input = proctor::Input::text("hello");
             if (refusal.needs) refusal.needs(job);
@@ -74,8 +63,9 @@ std::string refuse_in_host(const Refusal& refusal, Containment containment) {
             HOST_CHECK(reactor.run());
             HOST_CHECK(ends == 1);
             HOST_CHECK_RESULT(end.outcome == Outcome::error, end);
-            HOST_CHECK_RESULT(end.error->error_number == refusal.error_number, end);
+            HOST_CHECK_RESULT(end.error->error_number == static_cast<int>(refusal.error_number), end);
             HOST_CHECK_RESULT(!end.error->message.empty(), end);
+            HOST_CHECK_RESULT(!end.error->cure.empty(), end);
             // A keeper meets the same on its own way, before the job does.
             HOST_CHECK_RESULT(end.error->stage == refusal.stage || containment == Containment::keeper, end);
         }
@@ -88,7 +78,8 @@ std::string refuse_in_host(const Refusal& refusal, Containment containment) {
 }  // namespace
 
 TEST_CASE("whatever a child cannot do before its execve, the error has the step and the errno value") {
-    const std::string why_not = support::in_host([] { return std::string(refuse(__NR_acct, EPERM) ? "" : "no"); });
+    const std::string why_not =
+        support::in_host([] { return std::string(support::forbid_call(__NR_acct, EPERM) ? "" : "no"); });
     if (!why_not.empty()) {
         support::skip("this kernel has no seccomp filters");
         return;

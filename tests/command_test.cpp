@@ -20,7 +20,7 @@
 #include <proctor/export.hpp>
 
 #include "command_driver.hpp"
-#include "forbid_io_uring.hpp"
+#include "forbid_calls.hpp"
 #include "support.hpp"
 #include "watched_child.hpp"
 

@@ -61,6 +61,8 @@ struct Ends {
         ++errors;
         if (!result.error || result.error->message.empty()) {
             complaint += "an error without a message: " + support::describe(result) + "\n";
+        } else if (result.error->cure.empty()) {
+            complaint += "an error without a cure: " + support::describe(result) + "\n";
         }
     }
 };

@@ -6,7 +6,7 @@
 
 #include <cstdio>
 
-#include "forbid_io_uring.hpp"
+#include "forbid_calls.hpp"
 
 int main(int count, char** words) {
     constexpr int skipped = 77;

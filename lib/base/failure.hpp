@@ -33,4 +33,7 @@ Result<T> to_result(Expected<T> expected) {
 /// strerror without its shared buffer.
 std::string describe_errno(int error_number);
 
+/// What helps against this errno value, whichever system call has answered it.
+std::string usual_cure(int error_number);
+
 }  // namespace proctor::detail

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cerrno>
 #include <cstring>
 
 #include <ostream>
@@ -114,6 +115,22 @@ std::string describe_errno(int error_number) {
     char buffer[128];
     // The GNU form, which may return a constant instead of filling the buffer.
     return ::strerror_r(error_number, buffer, sizeof buffer);
+}
+
+std::string usual_cure(int error_number) {
+    switch (error_number) {
+        case EMFILE:
+        case ENFILE: return "run fewer jobs at once, or raise the limit of open files (ulimit -n)";
+        case ENOMEM:
+        case ENOBUFS: return "free memory, or run fewer jobs at once";
+        case ENOSPC: return "make room: on the disk, or for what epoll may watch (fs.epoll.max_user_watches)";
+        case EBADF: return "close no descriptor that is not the program's own";
+        case EPERM:
+        case EACCES:
+        case ENOSYS:
+            return "look for a filter of system calls (seccomp) or a security module that forbids it to the host";
+        default: return "look into the kernel's log (dmesg)";
+    }
 }
 
 }  // namespace detail

@@ -113,7 +113,8 @@ std::optional<CaptureRecord> CapturePlayback::read() {
         rest = std::string_view(buffer_).substr(buffer_place_ + header_size);
     }
     if (!header || rest.size() < header->length) {
-        fail({Stage::spool, EILSEQ, "the temporary file of a large capture was changed by somebody else", ""});
+        fail({Stage::spool, EILSEQ, "the temporary file of a large capture was changed by somebody else",
+              "look who may write into the memory or the files of this program"});
         return std::nullopt;
     }
     const auto length = static_cast<std::size_t>(header->length);

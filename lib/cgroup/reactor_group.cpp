@@ -228,8 +228,13 @@ Error explain_failure(int error_number, const std::string& path) {
         case EROFS:
             return {Stage::cgroup, error_number, "the control group " + path + " is mounted read-only",
                     "mount it for writing, or name another"};
-        case ENOMEM: return {Stage::cgroup, error_number, "no memory for the control group " + path, "free memory"};
-        default: return {Stage::cgroup, error_number, "the control group " + path + " cannot be used", ""};
+        case ENOMEM:
+        case ENOSPC:  // of numbers for groups that count memory, of which there are 65,535
+            return {Stage::cgroup, error_number, "no memory for the control group " + path,
+                    "free memory, and remove groups that nobody needs"};
+        default:
+            return {Stage::cgroup, error_number, "the control group " + path + " cannot be used",
+                    usual_cure(error_number)};
     }
 }
 

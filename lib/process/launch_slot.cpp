@@ -309,7 +309,7 @@ Error LaunchSlot::own_error() const {
         case ChildStep::exec:
             return error(record_.error_number, "the keeper program " + own_path_ + " cannot be run",
                          "install proctor wholly, or name the file proctor-keeper in the options");
-        default: return error(record_.error_number, own_path_ + " cannot be started", "");
+        default: return error(record_.error_number, own_path_ + " cannot be started", usual_cure(record_.error_number));
     }
 }
 
@@ -337,7 +337,9 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
         case ChildStep::descriptors:
             return error(Stage::spawn, "the child cannot arrange its descriptors",
                          "pass lower descriptor numbers, or raise the limit of open files (ulimit -n)");
-        case ChildStep::session: return error(Stage::start, "the child cannot leave the host's process group", "");
+        case ChildStep::session:
+            return error(Stage::start, "the child cannot leave the host's process group",
+                         usual_cure(record_.error_number));
         case ChildStep::directory:
             return error(Stage::chdir, "cannot enter the working directory " + job.cwd,
                          "name a directory that exists and that the host may enter");
@@ -364,7 +366,8 @@ std::optional<Error> LaunchSlot::child_error(const Job& job) const {
                          "the host needs CAP_SETUID and CAP_SETGID (be root), or leave the job's user unset");
         case ChildStep::parent_death_signal:
             return error(Stage::start, "the parent death signal cannot be armed", "name a signal from 1 to 64");
-        case ChildStep::no_new_privileges: return error(Stage::credentials, "PR_SET_NO_NEW_PRIVS is refused", "");
+        case ChildStep::no_new_privileges:
+            return error(Stage::credentials, "PR_SET_NO_NEW_PRIVS is refused", usual_cure(record_.error_number));
         case ChildStep::exec: return exec_error(program);
     }
     return std::nullopt;
@@ -400,7 +403,7 @@ Error LaunchSlot::exec_error(const std::string& program) const {
                          "pass less: one may have 128 KiB, and all together a quarter of the stack limit, which may be "
                          "raised (execve(2))");
         case ENOMEM: return error("no memory to run " + program, "free memory");
-        default: return error("cannot run " + program, "");
+        default: return error("cannot run " + program, usual_cure(record_.error_number));
     }
 }
 

@@ -189,7 +189,7 @@ Error clone_error(int error_number) {
         case ENFILE:
             return error("no descriptor is left for the new process",
                          "run fewer at once, or raise the limit of open files (ulimit -n)");
-        default: return error("clone is refused", "");
+        default: return error("clone is refused", usual_cure(error_number));
     }
 }
 

@@ -108,7 +108,7 @@ void Monitor::on_exit(int result) noexcept {
     }
     exited_at_ = now();
     if (result < 0 && !error_) {
-        error_ = Error{Stage::wait, -result, "the process cannot be watched", ""};
+        error_ = Error{Stage::wait, -result, "the process cannot be watched", usual_cure(-result)};
     }
     judge_at_exit();
     if (signalled_at_) {

@@ -72,7 +72,7 @@ void Run::refuse_launch(Error error) {
 
 void Run::on_exit(int result) noexcept {
     if (result < 0) {
-        fail({Stage::wait, -result, "the child cannot be watched", ""});
+        fail({Stage::wait, -result, "the child cannot be watched", usual_cure(-result)});
         child_.signal_group(SIGKILL);  // or the reaping would wait for a living child
     }
     main_died();

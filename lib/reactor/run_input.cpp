@@ -18,7 +18,7 @@ void Run::on_input(std::string_view data, Instant issued) noexcept {
 void Run::on_input_error(int error_number, bool reading) noexcept {
     fail({Stage::io, error_number,
           reading ? "the job's input cannot be read" : "the child's standard input cannot be written",
-          reading ? "name a file or descriptor that can be read" : ""});
+          reading ? "name a file or descriptor that can be read" : usual_cure(error_number)});
     terminate();
 }
 

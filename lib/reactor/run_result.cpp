@@ -79,7 +79,8 @@ bool Run::take_exit() noexcept {
     } else if (tree_.told(keeper_main_ended)) {
         exit_ = tree_.told_exit();
     } else {
-        fail({Stage::wait, 0, "the job's keeper did not tell how the program ended", ""});
+        fail({Stage::wait, 0, "the job's keeper did not tell how the program ended",
+              "look for a killer: kill(1), or the kernel's out-of-memory killer (dmesg)"});
     }
     return true;
 }

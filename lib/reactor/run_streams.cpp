@@ -64,7 +64,7 @@ void Run::on_output_error(Stream stream, int error_number, bool forwarding) noex
           forwarding ? "the child's " + name + " cannot be passed on" : "the child's " + name + " cannot be read",
           forwarding ? "look at what the descriptor leads to: a full disk, the limit of file sizes (ulimit -f), or a "
                        "descriptor that is not open for writing"
-                     : ""});
+                     : usual_cure(error_number)});
     terminate();
 }
 

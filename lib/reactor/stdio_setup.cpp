@@ -34,8 +34,9 @@ Expected<UniqueFd> open_file(const std::string& path, int flags, const char* ver
     if (!file) {
         const int error_number = errno;
         return failure(Stage::io, error_number, std::string("cannot ") + verb + " " + path,
-                       error_number == EMFILE ? "raise the limit of open files (ulimit -n)"
-                                              : "correct the path, or its permissions");
+                       error_number == EMFILE || error_number == ENFILE
+                           ? "run fewer jobs at once, or raise the limit of open files (ulimit -n)"
+                           : "correct the path, or its permissions");
     }
     ::fcntl(file.get(), F_SETFL, 0);
     return above_stdio(std::move(file));

@@ -147,7 +147,7 @@ Expected<void> PollEngine::pass(Nanoseconds timeout) {
     }
     const int count = wait_for_events(done || has_work() ? Nanoseconds::zero() : wait_at_most(timeout));
     if (count < 0 && errno != EINTR) {
-        return failure(Stage::io, errno, "the epoll set cannot be waited for");
+        return failure(Stage::io, errno, "the epoll set cannot be waited for", usual_cure(errno));
     }
     for (int i = 0; i < count && !fork_.is_copy(); ++i) {
         dispatch(events_[static_cast<std::size_t>(i)]);

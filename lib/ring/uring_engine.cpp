@@ -46,7 +46,7 @@ Error refusal(int error_number) {
         case ENOMEM:
             return {Stage::setup, error_number, "no memory for the ring",
                     "free memory, or raise the limit of locked memory (ulimit -l)"};
-        default: return {Stage::setup, error_number, "the ring cannot be made", ""};
+        default: return {Stage::setup, error_number, "the ring cannot be made", usual_cure(error_number)};
     }
 }
 
@@ -108,7 +108,7 @@ void UringEngine::close() noexcept {
 Expected<void> UringEngine::bind() {
     // Not io_uring_enable_rings(): the shared library of liburing 2.3 forgets to export it.
     if (::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) < 0) {
-        return failure(Stage::setup, errno, "the ring cannot be enabled");
+        return failure(Stage::setup, errno, "the ring cannot be enabled", usual_cure(errno));
     }
     return {};
 }
@@ -254,7 +254,7 @@ Expected<void> UringEngine::pass(Nanoseconds timeout) {
     if (const int status = enter(waiting_first_ != nullptr ? Nanoseconds::zero() : wait_at_most(timeout));
         !is_ordinary(status)) {
         return failure(Stage::io, -status, "the ring cannot be entered",
-                       status == -EEXIST ? "a reactor belongs to the thread that first ran it" : "");
+                       status == -EEXIST ? "a reactor belongs to the thread that first ran it" : usual_cure(-status));
     }
     dispatch_ready();
     fire_timers();
@@ -382,7 +382,7 @@ Expected<void> UringEngine::flush() {
     const int status = io_uring_submit(&ring_);
     guard.consume();
     if (!is_ordinary(status)) {
-        return failure(Stage::io, -status, "the ring cannot be entered");
+        return failure(Stage::io, -status, "the ring cannot be entered", usual_cure(-status));
     }
     return {};
 }
