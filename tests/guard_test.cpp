@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "forbid_calls.hpp"
 #include "kept_job.hpp"
 #include "process/guard.hpp"
 #include "support.hpp"
@@ -136,6 +137,44 @@ TEST_CASE("a guard that is stopped leaves the group alone, and is reaped") {
     CHECK(complaint == "");
     witness.write_end.reset();
     CHECK(support::await_end(witness.read_end.get()));
+}
+
+TEST_CASE("a guard ends with its host's reactor also where the host has forbidden itself to signal it") {
+    const Group group;
+    if (!group) return support::skip("no cgroup v2 directory whose processes can be killed can be made here");
+    for (const unsigned error_number : {EPERM, ENOSYS}) {
+        CAPTURE(error_number);
+        const std::string complaint = support::in_host([&]() -> std::string {
+            constexpr unsigned patience_s = 60;
+            alarm(patience_s);
+            Launcher launcher(false);
+            auto guard = Guard::start(launcher, keeper_path(), group.directory().get());
+            HOST_CHECK(guard.has_value());
+            const pid_t pid = guard->pid();
+            if (!support::forbid_call(__NR_pidfd_send_signal, error_number)) return "no filters";
+            guard->stop();
+            HOST_CHECK(kill(pid, 0) != 0 && errno == ESRCH);
+            return {};
+        });
+        if (complaint == "no filters") return support::skip("this kernel has no seccomp filters");
+        CHECK(complaint == "");
+    }
+}
+
+TEST_CASE("a guard for which nothing is left is an error with its cure") {
+    CHECK(support::in_host([]() -> std::string {
+              Launcher launcher(false);
+              const support::Fd elsewhere = support::open_file("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+              // Nothing; a pipe, and not the group; all but a pidfd.
+              for (const int left : {0, 2, 3}) {
+                  support::DescriptorsLeft only(left);
+                  const auto guard = Guard::start(launcher, keeper_path(), elsewhere.get());
+                  HOST_CHECK(!guard.has_value());
+                  HOST_CHECK(guard.error().error_number == EMFILE);
+                  HOST_CHECK(guard.error().cure.find("ulimit -n") != std::string::npos);
+              }
+              return {};
+          }) == "");
 }
 
 TEST_CASE("a forked copy of the host stops no guard") {

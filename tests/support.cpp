@@ -357,6 +357,25 @@ std::string status_field(const std::string& process, std::string_view field) {
     return text.substr(begin, text.find('\n', begin) - begin);
 }
 
+// With a limit that leaves exactly those free that are wanted: below it all others are taken.
+DescriptorsLeft::DescriptorsLeft(int count) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) give_up("getrlimit");
+    before_ = limit.rlim_cur;
+    std::vector<Fd> free;
+    while (free.size() < static_cast<std::size_t>(count) || free.empty())
+        free.emplace_back(fcntl(0, F_DUPFD_CLOEXEC, 0));
+    limit.rlim_cur = static_cast<rlim_t>(free.back().get()) + (count > 0 ? 1 : 0);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) give_up("setrlimit");
+}
+
+DescriptorsLeft::~DescriptorsLeft() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = before_;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void leave(int status) {
 #ifdef PROCTOR_COUNTS_LINES
     // They are added to files. A host that may not write those as a whole must not begin to.

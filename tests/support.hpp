@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <functional>
 #include <optional>
 #include <ostream>
@@ -157,6 +159,18 @@ std::string status_field(const std::string& process, std::string_view field);
 /// Runs `host` in a process of its own, forked from this one, so that it may ruin its signals, descriptors and rights.
 /// It answers what is wrong, or nothing. The answer here is the same, or how that process died.
 std::string in_host(const std::function<std::string()>& host);
+
+/// For a forked host: as long as this lives it can open so many descriptors and no more.
+class DescriptorsLeft {
+public:
+    explicit DescriptorsLeft(int count);
+    DescriptorsLeft(const DescriptorsLeft&) = delete;
+    DescriptorsLeft& operator=(const DescriptorsLeft&) = delete;
+    ~DescriptorsLeft();
+
+private:
+    rlim_t before_ = 0;
+};
 
 /// As _exit, but that tools/coverage learns which lines this process has run: for the end of a forked host.
 [[noreturn]] void leave(int status);

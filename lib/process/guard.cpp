@@ -23,7 +23,10 @@ Expected<Guard> Guard::start(Launcher& launcher, const std::string& program, int
     // Opened anew: a copy of the host's descriptor would hold its lock on the group when the host is gone.
     const UniqueFd own(::openat(group, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!own) {
-        return failure(Stage::spawn, errno, "the guard cannot be given the control group");
+        const int error_number = errno;
+        const bool removed = error_number == ENOENT || error_number == ENODEV;
+        return failure(Stage::spawn, error_number, "the guard cannot be given the control group",
+                       removed ? "let nobody else remove groups named proctor-*" : usual_cure(error_number));
     }
     guard.host_ = ::getpid();
     auto child = launcher.launch_own({.path = program,
@@ -47,10 +50,11 @@ Guard& Guard::operator=(Guard&& other) noexcept {
 }
 
 void Guard::stop() noexcept {
-    // Before its lifeline is closed, which it would take for our end. A host that has changed its user may not kill it;
-    // then it sees that end, and kills a group that is to be removed anyway.
+    // Before its lifeline is closed, which it would take for our end. A host that has changed its user, or has put
+    // itself under a filter of system calls, may not kill it; then it sees that end, and kills a group that is to be
+    // removed anyway.
     if (process_ && ::getpid() == host_) {
-        if (process_.signal(SIGKILL) == -EPERM) {
+        if (process_.signal(SIGKILL) < 0) {
             lifeline_.reset();
         }
         (void)process_.reap();
