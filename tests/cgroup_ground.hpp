@@ -57,7 +57,9 @@ inline bool write_to(const std::string& path, std::string_view text) {
 /// A number in a file of "KEY NUMBER" lines; -1 if it is not there.
 inline long long number_in(const std::string& path, std::string_view key) {
     if (!exists(path)) return -1;
-    const auto value = proctor::detail::find_value(proctor::detail::read_all(path.c_str()), key);
+    std::string text;
+    (void)proctor::detail::read_all(path.c_str(), text);
+    const auto value = proctor::detail::find_value(text, key);
     return value ? static_cast<long long>(*value) : -1;
 }
 

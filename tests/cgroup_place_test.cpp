@@ -3,9 +3,11 @@
 // Where groups for jobs are made: what the kernel's texts say, and what is found or refused on a real machine.
 #include <sys/mount.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "cgroup/reactor_group.hpp"
 #include "cgroup_ground.hpp"
 
 using ground::exists;
@@ -160,6 +162,18 @@ TEST_CASE("a directory that cannot be used is refused with cause and cure") {
     }
 }
 
+TEST_CASE("want of descriptors is not taken for want of cgroups") {
+    const std::optional<Group> group = Group::make();
+    if (!group) return;
+    CHECK(support::in_host([&]() -> std::string {
+              const support::DescriptorsLeft none(0);
+              if (std::string wrong = refusal(find_place(std::nullopt), EMFILE, "no descriptor is left");
+                  !wrong.empty())
+                  return wrong;
+              return refusal(find_place(group->path()), EMFILE, "no descriptor is left");
+          }) == "");
+}
+
 TEST_CASE("a given directory is taken, by whatever path, and nothing in it is changed but what it passes on") {
     const std::optional<Group> group = Group::make();
     if (!group) return;
@@ -297,4 +311,44 @@ TEST_CASE("a host whose group is not to be seen is told so") {
     });
     if (wrong == "cannot mount") return support::skip("no mount may be made here");
     CHECK(wrong == "");
+}
+
+TEST_CASE("a host without a hierarchy of cgroup v2, or in none of its groups, is told so") {
+    if (!is_root()) return support::skip("only root can mount");
+    const support::TempDir directory;
+    const std::string v1_alone = directory.write("groups", "4:memory:/x\n");
+    const auto in_own_mounts = [](const std::function<std::string()>& host) {
+        return support::in_host([&]() -> std::string {
+            const bool own =
+                unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+            return own ? host() : "cannot mount";
+        });
+    };
+    const std::string no_hierarchy = in_own_mounts([]() -> std::string {
+        for (;;) {
+            const Mounts mounts = detail::parse_cgroup_mounts(support::read_file("/proc/self/mountinfo"));
+            if (mounts.empty()) return refusal(find_place(std::nullopt), ENODEV, "no cgroup v2 hierarchy is mounted");
+            if (umount2(mounts.front().point.c_str(), MNT_DETACH) != 0) return "cannot mount";
+        }
+    });
+    const std::string no_group = in_own_mounts([&]() -> std::string {
+        if (mount(v1_alone.c_str(), "/proc/self/cgroup", nullptr, MS_BIND, nullptr) != 0) return "cannot mount";
+        return refusal(find_place(std::nullopt), ENODEV, "is in no group of cgroup v2");
+    });
+    for (const std::string& wrong : {no_hierarchy, no_group}) {
+        if (wrong == "cannot mount") return support::skip("no mount may be made or taken away here");
+        CHECK(wrong == "");
+    }
+}
+
+TEST_CASE("whatever the kernel refuses about a group, there is a cure") {
+    for (const int error_number :
+         {ENOENT, ENODEV, EAGAIN, EMFILE, ENFILE, EACCES, EPERM, EROFS, ENOMEM, EBUSY, ENOSPC}) {
+        CAPTURE(error_number);
+        const proctor::Error error = detail::explain_failure(error_number, "/some/group");
+        CHECK(error.stage == Stage::cgroup);
+        CHECK(error.error_number == error_number);
+        CHECK(error.message.find("/some/group") != std::string::npos);
+        CHECK_FALSE(error.cure.empty());
+    }
 }

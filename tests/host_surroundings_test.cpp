@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,6 +143,19 @@ TEST_CASE("a host without /proc runs jobs in cgroups, which tell their processor
               if (std::string wrong = try_ordinary_jobs(reactor); !wrong.empty()) return wrong;
               if (std::string wrong = keep_to_processor_time(reactor); !wrong.empty()) return wrong;
               return refused(reactor, limited("exit 0", [](auto& limits) { limits.processes = 4; }));
+          }) == "");
+}
+
+TEST_CASE("a host without /proc is told that it can watch nobody by a pidfd") {
+    CHECK(in_host_without("/proc", []() -> std::string {
+              const support::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, getppid(), 0)));
+              Reactor reactor = support::make_reactor({.containment = Containment::tree});
+              const auto handle = reactor.monitor_descriptor(pidfd.get(), {});
+              HOST_CHECK(!handle);
+              HOST_CHECK(handle.error().error_number == ENOENT);
+              HOST_CHECK(handle.error().message.find("/proc") != std::string::npos);
+              HOST_CHECK(!handle.error().cure.empty());
+              return {};
           }) == "");
 }
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <memory>
@@ -244,6 +245,23 @@ TEST_CASE("a forked copy of the host that ends its reactor lets a stranger live 
     CHECK(support::await_byte(answer.read_end.get()));
     ::kill(stranger, SIGKILL);
     CHECK(waitpid(stranger, &status, 0) == stranger);
+}
+
+TEST_CASE("want of descriptors is not taken for a process that cannot be watched") {
+    CHECK(support::in_host([]() -> std::string {
+              const support::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, getppid(), 0)));
+              Reactor reactor = support::make_reactor();
+              for (const int left : {0, 1}) {
+                  const support::DescriptorsLeft few(left);
+                  const auto handle =
+                      left == 0 ? reactor.monitor(getppid(), {}) : reactor.monitor_descriptor(pidfd.get(), {});
+                  HOST_CHECK(!handle);
+                  HOST_CHECK(handle.error().error_number == EMFILE);
+                  HOST_CHECK(handle.error().cure.find("ulimit -n") != std::string::npos);
+              }
+              HOST_CHECK(reactor.size() == 0);
+              return {};
+          }) == "");
 }
 
 TEST_CASE("a reactor's end lets a stranger live, and leaks nothing") {

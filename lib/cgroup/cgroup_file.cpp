@@ -43,17 +43,24 @@ int write_at_once(int directory, const char* name, std::string_view text) noexce
     return count < 0 ? errno : 0;
 }
 
-std::string read_all(const char* path) {
-    std::string text;
+int read_all(const char* path, std::string& text) {
+    text.clear();
     const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
-    char piece[4096];
-    for (ssize_t count = file ? 1 : 0; count > 0;) {
-        do {
-            count = ::read(file.get(), piece, sizeof piece);
-        } while (count < 0 && errno == EINTR);
-        text.append(piece, count > 0 ? static_cast<std::size_t>(count) : 0);
+    if (!file) {
+        return errno;
     }
-    return text;
+    char piece[4096];
+    for (;;) {
+        const ssize_t count = ::read(file.get(), piece, sizeof piece);
+        if (count == 0) {
+            return 0;
+        }
+        if (count > 0) {
+            text.append(piece, static_cast<std::size_t>(count));
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
 }
 
 }  // namespace proctor::detail

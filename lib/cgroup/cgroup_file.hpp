@@ -16,8 +16,8 @@ namespace proctor::detail {
 /// Opens, writes at once, closes. 0, or an errno value.
 [[nodiscard]] int write_at_once(int directory, const char* name, std::string_view text) noexcept;
 
-/// All of a file, whatever its size; empty if it cannot be read.
-[[nodiscard]] std::string read_all(const char* path);
+/// All of a file, whatever its size, into `text`. 0, or an errno value.
+[[nodiscard]] int read_all(const char* path, std::string& text);
 
 /// A stack buffer, so that `text.read(…)` says where the bytes live.
 template <std::size_t Size>

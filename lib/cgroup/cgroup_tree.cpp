@@ -44,18 +44,34 @@ struct OwnGroup {
     std::string group{};
 };
 
+// Want of descriptors or memory, which is not to be taken for want of a hierarchy.
+bool is_want(int error_number) noexcept {
+    return error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM;
+}
+
+tl::unexpected<Error> cannot_read_proc(int error_number) {
+    if (is_want(error_number)) {
+        return tl::unexpected<Error>(explain_failure(error_number, "of this process"));
+    }
+    return refusal(error_number, "without /proc no cgroup can be found", "mount /proc of this pid namespace");
+}
+
 Expected<OwnGroup> find_own_group() {
     OwnGroup own;
-    own.mounts = parse_cgroup_mounts(read_all("/proc/self/mountinfo"));
-    if (own.mounts.empty() && ::access("/proc/self/mountinfo", R_OK) != 0) {
-        return refusal(errno, "without /proc no cgroup can be found", "mount /proc of this pid namespace");
+    std::string text;
+    if (const int error_number = read_all("/proc/self/mountinfo", text); error_number != 0) {
+        return cannot_read_proc(error_number);
     }
+    own.mounts = parse_cgroup_mounts(text);
     if (own.mounts.empty()) {
         return refusal(ENODEV, "no cgroup v2 hierarchy is mounted here",
                        "mount one (mount -t cgroup2 none /sys/fs/cgroup), in a container give it one "
                        "(docker run --cgroupns=private), and have /proc mounted");
     }
-    std::optional<std::string> group = parse_own_group(read_all("/proc/self/cgroup"));
+    if (const int error_number = read_all("/proc/self/cgroup", text); error_number != 0 && error_number != ENOENT) {
+        return cannot_read_proc(error_number);
+    }
+    std::optional<std::string> group = parse_own_group(text);
     if (!group) {
         return refusal(ENODEV, "this process is in no group of cgroup v2", "boot a kernel with cgroup v2");
     }
@@ -64,6 +80,9 @@ Expected<OwnGroup> find_own_group() {
 }
 
 tl::unexpected<Error> cannot_open(const std::string& path, int error_number) {
+    if (is_want(error_number)) {
+        return tl::unexpected<Error>(explain_failure(error_number, path));
+    }
     switch (error_number) {
         case ENOENT: return refusal(error_number, "there is no directory " + path, "make it, or name another");
         case ENOTDIR: return refusal(error_number, path + " is not a directory", "name a directory of cgroup v2");
@@ -74,7 +93,7 @@ tl::unexpected<Error> cannot_open(const std::string& path, int error_number) {
 Expected<void> check_is_cgroup(int directory, const std::string& path) {
     struct statfs filesystem {};
     if (::fstatfs(directory, &filesystem) != 0) {
-        return refusal(errno, "it is not known what kind of directory " + path + " is", "");
+        return refusal(errno, "it is not known what kind of directory " + path + " is", usual_cure(errno));
     }
     if (filesystem.f_type == CGROUP_SUPER_MAGIC) {
         return refusal(EINVAL, path + " belongs to cgroup v1",

@@ -341,14 +341,19 @@ Expected<Watch> ReactorCore::watch(int descriptor, std::function<void()> on_read
 
 namespace {
 
-// Of a process by its pidfd: -1 if it is gone, and none if this is no pidfd.
-std::optional<pid_t> pid_of(int pidfd) {
-    const std::string text = read_all(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str());
+// Of a process by its pidfd, or an errno value: ESRCH if it is gone, EINVAL if this is no pidfd.
+tl::expected<pid_t, int> pid_of(int pidfd) {
+    std::string text;
+    if (const int error_number = read_all(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str(), text);
+        error_number != 0) {
+        return tl::unexpected(error_number);
+    }
     const std::size_t at = text.find("\nPid:\t");
     if (at == std::string::npos) {
-        return std::nullopt;
+        return tl::unexpected(EINVAL);
     }
-    return std::atoi(text.c_str() + at + 6);
+    const pid_t pid = std::atoi(text.c_str() + at + 6);
+    return pid > 0 ? tl::expected<pid_t, int>(pid) : tl::unexpected(ESRCH);
 }
 
 tl::unexpected<Error> cannot_monitor(int pid, int error_number) {
@@ -363,7 +368,7 @@ tl::unexpected<Error> cannot_monitor(int pid, int error_number) {
         case ENOENT:  // a thread that is not its process's first
         case EBADF:
             return failure(Stage::setup, error_number, "that is no process", "name the id of a process, or a pidfd");
-        default: return failure(Stage::setup, error_number, "the process cannot be watched");
+        default: return failure(Stage::setup, error_number, "the process cannot be watched", usual_cure(error_number));
     }
 }
 
@@ -382,9 +387,13 @@ Expected<MonitorHandle> ReactorCore::monitor(int pid, int pidfd, const MonitorOp
     if (!own) {
         return cannot_monitor(pid, errno);
     }
-    const std::optional<pid_t> known = pidfd >= 0 ? pid_of(pidfd) : std::optional<pid_t>(pid);
-    if (!known || *known <= 0) {
-        return cannot_monitor(pid, known ? ESRCH : EINVAL);
+    const tl::expected<pid_t, int> known = pidfd >= 0 ? pid_of(pidfd) : tl::expected<pid_t, int>(pid);
+    if (!known && known.error() == ENOENT) {
+        return failure(Stage::setup, ENOENT, "without /proc it is not known whose a pidfd is",
+                       "mount /proc of this pid namespace, or name the process by its id");
+    }
+    if (!known) {
+        return cannot_monitor(pid, known.error());
     }
     if (*known == ::getpid()) {
         return failure(Stage::setup, EINVAL, "a program cannot keep limits on itself", "name another process");
