@@ -156,23 +156,42 @@ TEST_CASE("a file that grows over its limit kills its writer") {
     CHECK(support::read_file(dir.file("out")).size() == 1000);
 }
 
-TEST_CASE("a limit that may not be raised is an error of stage rlimit") {
+TEST_CASE("a limit that may not be raised is an error of stage rlimit, which says which one") {
     if (!is_root()) return;
-    const TempDir dir;
-    Job job = as_nobody(dir, "exit 0");
-    job.user.reset();
-    const std::string complaint = support::in_host([&]() -> std::string {
-        const rlimit low{100, 100};
-        HOST_CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
-        HOST_CHECK(setresuid(nobody, nobody, nobody) == 0);
-        job.resource_limits.open_files = 200;
-        const RunResult result = proctor::run(job);
-        HOST_CHECK_RESULT(result.outcome == Outcome::error, result);
-        HOST_CHECK_RESULT(result.error->stage == Stage::rlimit, result);
-        HOST_CHECK_RESULT(result.error->error_number == EPERM, result);
-        return {};
-    });
-    CHECK(complaint == "");
+    struct Raised {
+        int resource;
+        proctor::ResourceLimits limits;
+        std::string named;
+    };
+    constexpr rlim_t hard = rlim_t{8} << 20;
+    constexpr proctor::Bytes above = proctor::Bytes{9} << 20;
+    const std::vector<Raised> all{
+        {RLIMIT_CORE, {.core = above}, "core files"},
+        {RLIMIT_FSIZE, {.file_size = above}, "bytes a file"},
+        {RLIMIT_STACK, {.stack = above}, "bytes of stack"},
+        {RLIMIT_NOFILE, {.open_files = 200}, "200 open files"},
+    };
+    for (const Raised& raised : all) {
+        CAPTURE(raised.named);
+        const TempDir dir;
+        Job job = as_nobody(dir, "exit 0");
+        job.user.reset();
+        job.resource_limits = raised.limits;
+        const std::string complaint = support::in_host([&]() -> std::string {
+            const rlim_t most = raised.resource == RLIMIT_NOFILE ? 100 : hard;
+            const rlimit low{most, most};
+            HOST_CHECK(setrlimit(static_cast<__rlimit_resource>(raised.resource), &low) == 0);
+            HOST_CHECK(setresuid(nobody, nobody, nobody) == 0);
+            const RunResult result = proctor::run(job);
+            HOST_CHECK_RESULT(result.outcome == Outcome::error, result);
+            HOST_CHECK_RESULT(result.error->stage == Stage::rlimit, result);
+            HOST_CHECK_RESULT(result.error->error_number == EPERM, result);
+            HOST_CHECK_RESULT(result.error->message.find(raised.named) != std::string::npos, result);
+            HOST_CHECK_RESULT(!result.error->cure.empty(), result);
+            return {};
+        });
+        CHECK(complaint == "");
+    }
 }
 
 TEST_CASE("umask, nice and affinity are as the job says") {
