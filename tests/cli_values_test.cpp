@@ -199,3 +199,28 @@ TEST_CASE("placements") {
         CHECK(parsed.error().cure.find("slot:N") != std::string::npos);
     }
 }
+
+TEST_CASE("orders, engines and mechanisms") {
+    CHECK(*parse_order("pipe") == proctor::Order::pipe);
+    CHECK(*parse_order("exact") == proctor::Order::exact);
+    CHECK(*parse_engine("automatic") == proctor::EngineChoice::automatic);
+    CHECK(*parse_engine("io_uring") == proctor::EngineChoice::io_uring);
+    CHECK(*parse_engine("poll") == proctor::EngineChoice::poll);
+
+    const auto all = parse_require("cgroup,cpu,memory,tasks,kill");
+    REQUIRE(all);
+    CHECK((all->cgroup && all->cpu && all->memory && all->tasks && all->kill));
+    const auto one = parse_require("kill");
+    REQUIRE(one);
+    CHECK((one->kill && !one->cgroup && !one->cpu && !one->memory && !one->tasks));
+
+    for (const std::string_view text :
+         {"", "Pipe", "exact ", "epoll", "cgroup,", ",cgroup", "cgroup;cpu", "cpu,cpus"}) {
+        CAPTURE(text);
+        for (const proctor::Error& error :
+             {parse_order(text).error(), parse_engine(text).error(), parse_require(text).error()}) {
+            CHECK(error.message.find("is not a") != std::string::npos);
+            CHECK_FALSE(error.cure.empty());
+        }
+    }
+}
