@@ -77,8 +77,10 @@ Result<std::chrono::nanoseconds> parse_delay(std::string_view text) {
 Result<int> parse_limit_count(std::string_view text) {
     constexpr int most = std::numeric_limits<int>::max();
     const Result<std::int64_t> count = parse_limit<std::int64_t, parse_count>(text);
+    const bool all_digits = !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
     if (!count || *count > most) {
-        return misuse(count ? fmt::format("'{}' is too large", text) : count.error().message,
+        const bool too_large = all_digits && (count || text.find_first_not_of('0') != std::string_view::npos);
+        return misuse(too_large ? fmt::format("'{}' is too large", text) : count.error().message,
                       fmt::format("write a whole number, 1 to {}; leave the option out for no limit", most));
     }
     return static_cast<int>(*count);
