@@ -25,14 +25,21 @@ bool writable(int fd) {
 }
 
 // A set with the descriptor in it, which is readable when that is writable; -1 for a descriptor that never waits.
-int make_epoll(int fd) {
+Result<int> make_epoll(int fd) {
     const int set = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event nothing_yet{.events = EPOLLONESHOT, .data = {}};
-    if (set >= 0 && ::epoll_ctl(set, EPOLL_CTL_ADD, fd, &nothing_yet) != 0) {
-        ::close(set);
-        return -1;
+    if (set >= 0 && ::epoll_ctl(set, EPOLL_CTL_ADD, fd, &nothing_yet) == 0) {
+        return set;
     }
-    return set;
+    const int error_number = errno;
+    if (set >= 0) {
+        ::close(set);
+        if (error_number == EPERM) {
+            return -1;
+        }
+    }
+    return Error{Stage::setup, error_number, "the room for the capture cannot be watched",
+                 "raise the limit of open files (ulimit -n), or free memory"};
 }
 
 }  // namespace
@@ -53,7 +60,7 @@ Result<CaptureFile> CaptureFile::open(const std::string& path, const JSONCapture
 }
 
 CaptureFile::CaptureFile(std::string name, int fd, bool owned, JSONCaptureEncoder encoder)
-    : name_(std::move(name)), fd_(fd), owned_(owned), epoll_(make_epoll(fd)), encoder_(std::move(encoder)) {}
+    : name_(std::move(name)), fd_(fd), owned_(owned), encoder_(std::move(encoder)) {}
 
 CaptureFile::CaptureFile(CaptureFile&& other) noexcept
     : name_(std::move(other.name_)),
@@ -88,6 +95,11 @@ Result<void> CaptureFile::attach(Reactor& reactor, const JobHandle& job) {
         return flush_watch.error();
     }
     flush_watch_ = std::move(*flush_watch);
+    const Result<int> set = make_epoll(fd_);
+    if (!set) {
+        return set.error();
+    }
+    epoll_ = *set;
     if (epoll_ < 0) {
         return {};
     }
