@@ -292,7 +292,7 @@ void ExactOutputs::go_on(Step last) noexcept {
     } else if (last == Step::all_empty) {
         await(output_);
         await(error_output_);
-    } else if (last != Step::stuck || last_horizon_) {
+    } else if (last != Step::stuck) {  // who goes on then, or ends, drains
         drain_soon();
     }
 }
