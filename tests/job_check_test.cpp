@@ -24,7 +24,7 @@ struct Case {
     std::function<void(Job&)> spoil;
 };
 
-void check_refused(const std::vector<Case>& cases) {
+void check_refused(const std::vector<Case>& cases, Stage stage = Stage::setup) {
     for (const Case& entry : cases) {
         CAPTURE(entry.what);
         const support::TempDir dir;
@@ -34,7 +34,7 @@ void check_refused(const std::vector<Case>& cases) {
         INFO(support::describe(result));
         CHECK(result.outcome == Outcome::error);
         REQUIRE(result.error.has_value());
-        CHECK(result.error->stage == Stage::setup);
+        CHECK(result.error->stage == stage);
         CHECK_FALSE(result.error->message.empty());
         CHECK_FALSE(result.usage.has_value());
         CHECK(access(dir.file("ran").c_str(), F_OK) != 0);
@@ -77,6 +77,10 @@ TEST_CASE("words that no program can be given are refused") {
         {"a NUL in the input's path", [](Job& job) { job.input = proctor::Input::file("/etc\0/passwd"s); }},
         {"a NUL in the output's path", [](Job& job) { job.output = proctor::Output::file("/tmp\0/x"s); }},
     });
+}
+
+TEST_CASE("a program without a name is one that is not found, as execve(2) has it") {
+    check_refused({{"an empty name", [](Job& job) { job.argv = {""}; }}}, Stage::exec);
 }
 
 TEST_CASE("limits that make no sense are refused") {

@@ -30,7 +30,8 @@ Complaint check_command(const Job& job) {
         return complaint(EINVAL, "the job names no program", "set argv or shell");
     }
     if (job.shell.empty() && job.argv.front().empty()) {
-        return complaint(ENOENT, "the name of the program is empty", "give it the name or the path of one");
+        // What execve(2) would answer, and a shell.
+        return Error{Stage::exec, ENOENT, "the name of the program is empty", "give it the name or the path of one"};
     }
     if (has_nul(job.shell) || std::any_of(job.argv.begin(), job.argv.end(), has_nul)) {
         return complaint(EINVAL, "an argument holds a NUL byte",
