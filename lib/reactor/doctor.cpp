@@ -228,8 +228,9 @@ Capability Holders::tasks() const {
 
 // What is said of limits that the kernel does not keep.
 Capability Holders::looked_at(const char* name, const char* addition, const char* controller) const {
-    std::string text = proc_ ? std::string("looked at every 2 to 250 ms") + addition
-                             : "a limit is refused, since without /proc there is nothing to look at";
+    std::string text =
+        proc_ ? std::string("looked at every 2 to 250 ms, more seldom if that took over 1 % of a processor") + addition
+              : "a limit is refused, since without /proc there is nothing to look at";
     if (kind_ != Kind::groups) {
         return {name, false, std::move(text) + ": no cgroup", ""};
     }
