@@ -483,3 +483,39 @@ TEST_CASE("more reads than the ring has buffers all come") {
         }
     });
 }
+
+TEST_CASE("a read that is cancelled while it waits for a buffer of the ring completes, and has taken nothing") {
+    with_each_engine([](Ground& ground) {
+        constexpr std::size_t many = 300;
+        std::vector<support::Pipe> pipes;
+        std::vector<std::string> read_by_others(many);
+        std::vector<std::unique_ptr<Asked<Read>>> reads;
+        std::size_t answered = 0;
+        // While buffers are out, or somebody would be waited for who has nothing to say any more.
+        const auto read_and_cancel_the_rest = [&] {
+            for (std::size_t i = 0; i < many; ++i) {
+                ground.engine->cancel(reads[i]->request());
+                char buffer[16];
+                pollfd polled{pipes[i].read_end.get(), POLLIN, 0};
+                const ssize_t count = poll(&polled, 1, 0) == 1 ? read(polled.fd, buffer, sizeof buffer) : 0;
+                read_by_others[i].assign(buffer, static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+            }
+        };
+        for (std::size_t i = 0; i < many; ++i) {
+            pipes.push_back(make_pipe(*ground.engine));
+            reads.push_back(std::make_unique<Asked<Read>>());
+            reads[i]->request().fd = pipes[i].read_end.get();
+            reads[i]->then = [&] {
+                if (++answered == 10) read_and_cancel_the_rest();
+            };
+            ground.engine->start(reads[i]->request());
+            support::write_all(pipes[i].write_end.get(), std::to_string(i));
+        }
+        for (int passes = 0; answered < many && passes < 10'000; ++passes) ground.pass(1ms);
+        REQUIRE(answered == many);
+        for (std::size_t i = 0; i < many; ++i) {
+            CHECK((reads[i]->answer() == -ECANCELED) == reads[i]->data.empty());
+            CHECK(reads[i]->data + read_by_others[i] == std::to_string(i));
+        }
+    });
+}
