@@ -83,8 +83,9 @@ void Sampler::aim() noexcept {
     }
 }
 
-void Sampler::on_tick(int result) noexcept {
-    if (stopped_ || result == -ECANCELED) {
+// Whatever it was answered: looks that wait for it would else never come.
+void Sampler::on_tick(int /*result*/) noexcept {
+    if (stopped_) {
         return;
     }
     aimed_ = false;

@@ -361,13 +361,13 @@ void ExactOutputs::on_forwarded(int result) noexcept {
         forward_ready_.events = POLLOUT;
         engine_.start(forward_ready_);
         return;
-    } else if (result != -ECANCELED && !is_passing(result)) {  // given up; what the sockets hold is still recorded
+    } else if (!impatient_ || (result != -ECANCELED && !is_passing(result))) {
         if (!is_deaf(result)) {
             owner_.on_output_error(forwarded_side_->stream, -result, true);
         }
         give_up(*forwarded_side_);  // its socket is closed: the child's writes fail
     }
-    stop_forwarding();
+    stop_forwarding();  // what the sockets hold is still recorded
 }
 
 void ExactOutputs::on_forward_ready(int /*result*/) noexcept {

@@ -191,7 +191,7 @@ void OutputStream::on_forwarded(int result) noexcept {
         } else {
             read_next();
         }
-    } else if (result == -ECANCELED || (impatient_ && is_passing(result))) {
+    } else if (impatient_ && (result == -ECANCELED || is_passing(result))) {
         read_next();  // given up; what the pipe holds is still recorded
     } else if (is_passing(result)) {
         wait_for(forward_to_.fd(), POLLOUT);
