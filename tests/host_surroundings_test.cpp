@@ -19,6 +19,7 @@
 #include "watched_child.hpp"
 
 using namespace std::chrono_literals;
+using proctor::Bytes;
 using proctor::Containment;
 using proctor::Job;
 using proctor::Outcome;
@@ -204,6 +205,36 @@ TEST_CASE("an ordinary user's host works with what such a user can have") {
                   HOST_CHECK_RESULT(result.outcome == Outcome::error, result);
                   return try_ordinary_jobs(reactor);
               }) == "");
+    }
+}
+
+TEST_CASE("an ordinary user's host keeps its limits where /proc hides whom it may not trace") {
+    if (geteuid() != 0) return support::skip("only root can mount, and become somebody else");
+    const support::TempDir directory;
+    for (const Containment kind : {Containment::keeper, Containment::tree}) {
+        CAPTURE(support::name_of(kind));
+        const std::string complaint = support::in_host([&]() -> std::string {
+            if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+                mount("proc", "/proc", "proc", 0, "hidepid=2") != 0) {
+                return cannot_mount;
+            }
+            HOST_CHECK(setgid(nobody) == 0 && setuid(nobody) == 0 && chdir(directory.path().c_str()) == 0);
+            HOST_CHECK(access("/proc/1", F_OK) != 0);
+            Reactor reactor = support::make_reactor({.containment = kind});
+            if (std::string wrong = keep_to_processor_time(reactor); !wrong.empty()) return wrong;
+            const RunResult many =
+                run_on(reactor, limited("fork [ ready then pause ] then fork [ ready then pause ] then pause",
+                                        [](auto& limits) { limits.processes = 2; }));
+            HOST_CHECK_RESULT(many.reason == Reason::process_limit, many);
+            HOST_CHECK_RESULT(many.usage && many.usage->proc == 3, many);
+            const RunResult large =
+                run_on(reactor, limited("fork [ touch-memory 209715200 then ready then pause ] then pause",
+                                        [](auto& limits) { limits.memory = Bytes{64} << 20; }));
+            HOST_CHECK_RESULT(large.reason == Reason::memory_limit, large);
+            return try_ordinary_jobs(reactor);
+        });
+        if (complaint == cannot_mount) return support::skip("no mount may be made here");
+        CHECK(complaint == "");
     }
 }
 

@@ -101,6 +101,12 @@ void ProcessTable::add_group(pid_t group, std::vector<const Process*>& found) no
     }
 }
 
+void ProcessTable::add_children(pid_t parent, std::vector<const Process*>& found) noexcept {
+    for (const auto& [number, index] : equal(by_parent_, parent)) {
+        add(processes_[index], found);
+    }
+}
+
 void ProcessTable::close(std::vector<const Process*>& found) noexcept {
     for (std::size_t done = 0; done < found.size(); ++done) {  // it grows meanwhile
         const Process& parent = *found[done];

@@ -57,6 +57,8 @@ public:
     void add(const Process& process, std::vector<const Process*>& found) noexcept;
     void add_session(pid_t session, std::vector<const Process*>& found) noexcept;
     void add_group(pid_t group, std::vector<const Process*>& found) noexcept;
+    /// Of a process that is known to be there and not to be seen.
+    void add_children(pid_t parent, std::vector<const Process*>& found) noexcept;
     void close(std::vector<const Process*>& found) noexcept;
 
 private:

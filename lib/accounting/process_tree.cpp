@@ -64,6 +64,9 @@ bool ProcessTree::scan(const ProcDirectory& proc) noexcept {
     }
     const std::uint64_t began = ticks_since_boot(proc.ticks_per_second());
     refresh(proc);
+    if (root_may_hide_ && find(root_) == nullptr) {
+        return false;
+    }
     const std::size_t known = members_.size();
     for (std::size_t done = 0; done < members_.size(); ++done) {  // it grows meanwhile
         add_children(proc, members_[done], known, began);
@@ -155,6 +158,8 @@ void ProcessTree::scan(ProcessTable& table) noexcept {
         if (root->stat.group == root_) {
             table.add_group(root_, found_);
         }
+    } else if (root == nullptr && root_may_hide_) {
+        table.add_children(root_, found_);
     }
     table.close(found_);
     members_.clear();

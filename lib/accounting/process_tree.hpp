@@ -23,14 +23,20 @@ namespace proctor::detail {
 /// must not be reaped before the last look: its number is what session and group are known by.
 class ProcessTree {
 public:
-    explicit ProcessTree(pid_t root) noexcept : root_(root) {}
+    /// Whether the root may be kept from our eyes: a keeper lets nobody trace it, and where /proc is mounted with
+    /// `hidepid` an ordinary user sees only whom he may trace.
+    enum class Root : bool { seen, perhaps_hidden };
 
-    /// Looks by the kernel's lists of children: cheap for a small tree in a big system. False, and nothing done, where
-    /// the kernel has no such lists: refresh a table and look there.
+    explicit ProcessTree(pid_t root, Root kind = Root::seen) noexcept
+        : root_(root), root_may_hide_(kind == Root::perhaps_hidden) {}
+
+    /// Looks by the kernel's lists of children: cheap for a small tree in a big system. False where the kernel has no
+    /// such lists, or the root's is hidden: refresh a table and look there.
     bool scan(const ProcDirectory& proc) noexcept;
 
     /// Looks in a table that was just refreshed: cheap where one walk serves many trees. Besides descendants it finds
-    /// the members of the root's session and group, where these are the root's own.
+    /// the members of the root's session and group, where these are the root's own. Of a hidden root the children name
+    /// it as their parent.
     void scan(ProcessTable& table) noexcept;
 
     /// Looks again at those that are known, for when nobody else can have come.
@@ -54,6 +60,7 @@ private:
                    std::uint64_t began) noexcept;
 
     pid_t root_;
+    bool root_may_hide_;
     std::optional<std::uint64_t> root_start_time_{};
     std::vector<Process> members_{};
     std::vector<const Process*> found_{};

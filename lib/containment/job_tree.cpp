@@ -132,7 +132,7 @@ void JobTree::begin(const ChildProcess& child) noexcept {
 void JobTree::begin_kept(ChildProcess keeper, Keeper control) noexcept {
     kind_ = Kind::keeper;
     tools_.births.note_own(keeper.pid());
-    processes_.emplace(keeper.pid());
+    processes_.emplace(keeper.pid(), ProcessTree::Root::perhaps_hidden);
     keeper_ = std::move(keeper);
     control_ = std::move(control);
 }
@@ -216,9 +216,12 @@ std::string_view JobTree::kill_mechanism() const noexcept {
     return adopted_ ? "pidfd" : "group";
 }
 
+bool JobTree::sees_keeper() const noexcept { return kept() && processes_->find(keeper_.pid()) != nullptr; }
+
 // What its keeper uses is not the job's.
 Nanoseconds JobTree::seen_by_looks() const noexcept {
-    const Nanoseconds own = kept() ? process_cpu(keeper_.pid()).value_or(Nanoseconds::zero()) : Nanoseconds::zero();
+    const Nanoseconds own =
+        sees_keeper() ? process_cpu(keeper_.pid()).value_or(Nanoseconds::zero()) : Nanoseconds::zero();
     return std::max(cpu_.used().total() - own, Nanoseconds::zero());
 }
 
@@ -280,7 +283,7 @@ int JobTree::threads() noexcept {
         const bool counted = group_->threads(tools_.pids);
         tasks_ = counted ? static_cast<int>(tools_.pids.size()) : std::numeric_limits<int>::max();
     } else if (processes_) {
-        tasks_ = processes_->task_count() - (kept() ? 1 : 0);
+        tasks_ = processes_->task_count() - (sees_keeper() ? 1 : 0);
     }
     return tasks_;
 }

@@ -142,6 +142,7 @@ private:
     void find_in_group() noexcept;
     void find_threads() noexcept;
     [[nodiscard]] int shells() noexcept;
+    [[nodiscard]] bool sees_keeper() const noexcept;
     [[nodiscard]] Nanoseconds seen_by_looks() const noexcept;
     void signal_main(int number) noexcept;
     void conclude_cpu(const ExitStatus& status, Usage& usage, Sources& sources) noexcept;
