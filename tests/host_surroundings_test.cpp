@@ -15,6 +15,7 @@
 #include <string>
 
 #include "cgroup_ground.hpp"
+#include "forbid_calls.hpp"
 #include "support.hpp"
 #include "watched_child.hpp"
 
@@ -235,6 +236,25 @@ TEST_CASE("an ordinary user's host keeps its limits where /proc hides whom it ma
         });
         if (complaint == cannot_mount) return support::skip("no mount may be made here");
         CHECK(complaint == "");
+    }
+}
+
+TEST_CASE("a host whose seccomp profile refuses clone3 is told so by each job in a cgroup") {
+    const auto group = ground::Group::make();
+    if (!group) return;
+    for (const int error_number : {EPERM, ENOSYS}) {
+        CAPTURE(error_number);
+        CHECK(support::in_host([&]() -> std::string {
+                  Reactor reactor = support::make_reactor(
+                      {.containment = Containment::cgroup, .cgroup = group->path(), .guard = false});
+                  HOST_CHECK(support::forbid_call(__NR_clone3, static_cast<unsigned>(error_number)));
+                  const RunResult result = run_on(reactor, script("exit 0"));
+                  HOST_CHECK_RESULT(result.outcome == Outcome::error, result);
+                  HOST_CHECK_RESULT(result.error->stage == Stage::cgroup, result);
+                  HOST_CHECK_RESULT(result.error->error_number == error_number, result);
+                  HOST_CHECK_RESULT(result.error->cure.find("clone3") != std::string::npos, result);
+                  return {};
+              }) == "");
     }
 }
 

@@ -70,6 +70,7 @@ Error clone_into_error(int error_number) {
             return error("no process can begin in the job's cgroup",
                          "let no controllers be enabled below a job's group, and let it be no threaded one");
         case ENOSYS:
+        case EPERM:  // older profiles of container engines
             return error("clone3 is forbidden here",
                          "allow clone3 in the seccomp profile, or let the containment be keeper or tree");
         default: return clone_error(error_number);
