@@ -95,3 +95,13 @@ TEST_CASE("the shortest limits neither loop nor fail") {
     CHECK(watch(1ns, 1us, [](Nanoseconds) { return 0ns; }).blocked_at >= 0ns);
     CHECK(watch(1us, 1ms, [](Nanoseconds time) { return time; }).blocked_at == -1ns);
 }
+
+TEST_CASE("a hundred years' limit of a tree that takes thousands of processors is counted, too") {
+    constexpr Nanoseconds years = std::chrono::hours(24 * 365 * 100);
+    const auto works_half = [years](Nanoseconds time) -> Nanoseconds {
+        return std::min<Nanoseconds>(time, years / 2) / 10;
+    };
+    const Nanoseconds blocked = watch(years, 2 * years, works_half).blocked_at;
+    CHECK(blocked >= years + years / 10 * 3);
+    CHECK(blocked <= years + years / 2);
+}

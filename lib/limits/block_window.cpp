@@ -32,7 +32,7 @@ void BlockWindow::forget_before(Instant time) noexcept {
 // The oldest point since which no more was used than may be without progress.
 Instant BlockWindow::end_of_work(Nanoseconds used) const noexcept {
     for (std::size_t i = 0; i < count_; ++i) {
-        if ((used - point(i).used) * progress_share <= limit_) {
+        if (used - point(i).used <= limit_ / progress_share) {
             return point(i).time;
         }
     }
