@@ -157,3 +157,40 @@ TEST_CASE("asked to end: the main process that takes more memory than it may is 
         CHECK(result->signal == SIGKILL);
     });
 }
+
+TEST_CASE("asked to end: who was asked for his memory or his processes and takes more is killed at once") {
+    struct Case {
+        const char* first;
+        const char* then;
+        Reason reason;
+    };
+    // A little over the limit, so that most of an eighth is left when that is seen.
+    constexpr const char* memory = "touch-memory 110000000";
+    constexpr const char* one_fork = "fork [ ready then pause ]";
+    constexpr const char* two_forks = "fork [ ready then pause ] then fork [ ready then pause ]";
+    in_each([&](Containment kind) {
+        for (const Case& each :
+             {Case{memory, memory, Reason::memory_limit}, Case{memory, two_forks, Reason::memory_limit},
+              Case{two_forks, one_fork, Reason::process_limit}, Case{two_forks, memory, Reason::process_limit}}) {
+            CAPTURE(each.first);
+            CAPTURE(each.then);
+            Job job = script("on-signal-print 15 asked then " + std::string(each.first) + " then await-byte 0 then " +
+                             each.then + " then pause");
+            job.input = proctor::Input::live();
+            job.limits = {.memory = 100_MiB, .processes = 2};
+            job.kill_after = for_ever;
+            Witness witness(job);
+            Reactor reactor = support::make_reactor({.containment = kind});
+            std::optional<RunResult> result;
+            JobHandle handle;
+            const auto go_on = [&](const CaptureRecord&) { (void)handle.write_input("x"); };
+            handle = reactor.submit(job, {.on_record = go_on, .on_end = [&](RunResult&& ended) { result = ended; }});
+            REQUIRE(reactor.run());
+            REQUIRE(result);
+            CAPTURE(support::describe(*result));
+            CHECK(result->reason == each.reason);
+            CHECK(result->signal == SIGKILL);
+            CHECK(witness.all_gone());
+        }
+    });
+}

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -134,6 +135,22 @@ TEST_CASE("a host without /proc runs jobs in a tree, and refuses limits that it 
                   if (std::string wrong = refused(reactor, limited("exit 0", set)); !wrong.empty()) return wrong;
               }
               return try_ordinary_jobs(reactor);
+          }) == "");
+}
+
+TEST_CASE("a host without /proc ends one that has left its process group, with a child in it") {
+    const char* const program = std::getenv("PROCTOR_HOSTILE_PROGRAM");
+    REQUIRE(program != nullptr);
+    CHECK(in_host_without("/proc", [&]() -> std::string {
+              Reactor reactor = support::make_reactor({.containment = Containment::tree});
+              Job job = limited("change-process-group", [](auto& limits) { limits.time = 300ms; });
+              job.argv[0] = program;
+              job.new_session = false;
+              support::Witness witness(job);
+              const RunResult late = run_on(reactor, std::move(job));
+              HOST_CHECK_RESULT(late.reason == Reason::time_limit && !late.error, late);
+              HOST_CHECK(witness.all_gone());
+              return {};
           }) == "");
 }
 

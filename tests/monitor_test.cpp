@@ -4,6 +4,8 @@
 #include "support.hpp"
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -64,6 +67,19 @@ private:
     support::Pipe ready_{};  // its standard output, which it may go on writing to
     pid_t pid_ = -1;
 };
+
+// Whether a child of ours could be made with this number. It waits to be killed.
+bool takes_number(pid_t number) {
+    clone_args arguments{};
+    arguments.exit_signal = SIGCHLD;
+    arguments.set_tid = reinterpret_cast<std::uint64_t>(&number);
+    arguments.set_tid_size = 1;
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0) {
+        for (;;) ::pause();
+    }
+    return pid > 0;
+}
 
 }  // namespace
 
@@ -197,6 +213,23 @@ TEST_CASE("by a pidfd, which stays the caller's") {
     REQUIRE(reactor.run());
     CHECK(handle->reason() == Reason::time_limit);
     CHECK(::fcntl(pidfd.get(), F_GETFD) >= 0);
+}
+
+TEST_CASE("who gets the number of one that was watched, and has ended unseen, is not taken for it") {
+    Stranger stranger("pause");
+    Reactor reactor = support::make_reactor();
+    const auto handle = reactor.monitor(stranger.pid(), {});
+    REQUIRE(handle);
+    ::kill(stranger.pid(), SIGKILL);
+    REQUIRE(WTERMSIG(stranger.reap()) == SIGKILL);
+    // Processes are told apart by the clock tick in which they began.
+    const auto next_tick = std::chrono::steady_clock::now() + 30ms;
+    while (std::chrono::steady_clock::now() < next_tick) sched_yield();
+    if (!takes_number(stranger.pid())) return support::skip("nobody may choose the number of a process here");
+    CHECK(handle->processes().empty());
+    REQUIRE(reactor.run());
+    CHECK(handle->ended());
+    CHECK(::kill(stranger.pid(), 0) == 0);
 }
 
 TEST_CASE("what cannot be watched is an error") {

@@ -95,7 +95,8 @@ struct Job {
 
     /// If set, a limit or a cancel sends SIGTERM first, to every process, and SIGKILL this much later to those who have
     /// not ended by then. The result waits for them, also when the main process is dead. Who meanwhile crosses the
-    /// limit of memory, processes or tasks, and was not asked for that, is killed at once.
+    /// limit of memory, processes or tasks is killed at once; so is who was asked for that and takes more yet, of
+    /// memory an eighth of the limit.
     std::optional<std::chrono::nanoseconds> kill_after{};
     /// How long, after the main process has ended by itself, its output may still be held open by others before they
     /// are killed. They are killed earlier if they cross a limit then (RunResult::limit_in_grace).

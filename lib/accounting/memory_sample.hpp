@@ -67,6 +67,8 @@ public:
     explicit TreeMemory(bool mem_maps_filter, std::optional<Bytes> limit = std::nullopt) noexcept
         : mem_maps_filter_(mem_maps_filter), limit_(limit) {}
 
+    void set_limit(std::optional<Bytes> limit) noexcept { limit_ = limit; }
+
     /// Takes a sample of the processes that live.
     void look(const ProcDirectory& proc, std::span<const Process> processes) noexcept;
 

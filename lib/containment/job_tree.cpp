@@ -172,6 +172,15 @@ void JobTree::adopt(const ChildProcess& child, const RunLimits& limits, bool mem
     adopted_ = true;
     processes_.emplace(child.pid());
     memory_.emplace(mem_maps_filter, limits.memory);
+    // Known from now on by when it began: others reap it, and its number may be somebody else's at the next look.
+    find_processes();
+}
+
+void JobTree::raise_limits(const RunLimits& limits) noexcept {
+    process_limit_ = limits.processes;
+    if (memory_) {
+        memory_->set_limit(limits.memory);
+    }
 }
 
 void JobTree::clear() noexcept {
@@ -384,12 +393,14 @@ bool JobTree::task_refused() noexcept { return tasks_by_kernel_ && group_->pids_
 
 int JobTree::task_events() noexcept { return tasks_by_kernel_ ? group_->task_events() : -1; }
 
-// The group of a tree that was adopted may be that of the host.
+// The group of a tree that was adopted may be that of the host. Of any other the main process may have left its group,
+// with somebody in it, so it is killed besides.
 void JobTree::signal_main(int number) noexcept {
-    if (adopted_) {
-        (void)child_->signal(number);
-    } else {
+    if (!adopted_) {
         child_->signal_group(number);
+    }
+    if (adopted_ || number == SIGKILL) {
+        (void)child_->signal(number);
     }
 }
 
@@ -423,7 +434,6 @@ Instant JobTree::kill(bool main_lives) noexcept {
         // One of the host's own user may have moved itself out of it, and the run would wait for it for ever.
         if (main_lives) {
             signal_main(SIGKILL);
-            (void)child_->signal(SIGKILL);
         }
         return begun;
     }

@@ -60,6 +60,8 @@ public:
     void begin_kept(ChildProcess keeper, Keeper control) noexcept;
     /// A tree that somebody else has started, in no group of ours: neither a cgroup nor a process group.
     void adopt(const ChildProcess& child, const RunLimits& limits, bool mem_maps_filter) noexcept;
+    /// What looks are to find crossed from now on, of memory and processes.
+    void raise_limits(const RunLimits& limits) noexcept;
     /// Gives back what was taken. The main process is reaped, or never was.
     void clear() noexcept;
 

@@ -2,6 +2,7 @@
 #include "limits/limit_watch.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace proctor::detail {
 
@@ -9,8 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The least time between two looks at processor time: what is left may be less, but a timer is not more exact.
-constexpr Nanoseconds shortest_cpu_wait = std::chrono::microseconds(200);
 // A tree that has little left and uses none of it is looked at less and less often, down to this.
 constexpr Nanoseconds longest_cpu_pause = milliseconds(16);
 
@@ -27,12 +26,12 @@ void LimitWatch::start(const WatchPlan& plan) {
     plan_ = plan;
     started_ = last_look_ = now();
     cpu_seen_ = {};
-    cpu_pause_ = shortest_cpu_wait;
+    cpu_pause_ = CpuPrediction::shortest;
     look_cpu_ = Nanoseconds(-1);
     cpu_read_at_ = {};
     looks_ = 0;
     if (plan_.limits.cpu_time) {
-        engine_.start(cpu_timer_, started_ + std::max(*plan_.limits.cpu_time / plan_.processors, shortest_cpu_wait));
+        engine_.start(cpu_timer_, started_ + cpu_prediction().wait({}, std::numeric_limits<int>::max()));
     }
     if (plan_.limits.block) {
         window_.start(started_, *plan_.limits.block);
@@ -52,23 +51,23 @@ void LimitWatch::stop() noexcept {
     sampler_.cancel(look_timer_);
 }
 
+CpuPrediction LimitWatch::cpu_prediction() const noexcept {
+    return {*plan_.limits.cpu_time, plan_.processors, plan_.machine};
+}
+
 void LimitWatch::on_cpu_timer(int /*result*/) noexcept {
-    const Nanoseconds limit = *plan_.limits.cpu_time;
     const Instant time = now();
     if (!owner_.began()) {
-        return engine_.start(cpu_timer_, time + shortest_cpu_wait);
+        return engine_.start(cpu_timer_, time + CpuPrediction::shortest);
     }
     const Nanoseconds used = tree_.cpu_to_the_moment();
-    if (used > limit) {
+    if (used > *plan_.limits.cpu_time) {
         return owner_.on_limit(Reason::cpu_limit, time);
     }
-    const int threads = plan_.processors > 1 ? std::max(tree_.threads(), 1) : 1;
-    const auto at_once = static_cast<int>(std::min<unsigned>(plan_.processors, static_cast<unsigned>(threads)));
-    Nanoseconds wait = std::max((limit - used) / at_once, shortest_cpu_wait);
-    cpu_pause_ = used == cpu_seen_ ? std::min(cpu_pause_ * 2, longest_cpu_pause) : shortest_cpu_wait;
+    cpu_pause_ = used == cpu_seen_ ? std::min(cpu_pause_ * 2, longest_cpu_pause) : CpuPrediction::shortest;
     cpu_seen_ = used;
-    wait = std::max(wait, cpu_pause_);
-    engine_.start(cpu_timer_, time + wait);
+    const int threads = plan_.processors > 1 ? tree_.threads() : 1;
+    engine_.start(cpu_timer_, time + std::max(cpu_prediction().wait(used, threads), cpu_pause_));
 }
 
 void LimitWatch::on_block_timer(int /*result*/) noexcept {
@@ -108,9 +107,27 @@ void LimitWatch::on_look(int /*result*/) noexcept {
     ++looks_;
     last_look_ = time;
     if (const std::optional<Reason> reason = crossed_by_look(look)) {
+        raise_limits(look);
+        look_again(shortest_look);  // unless the owner kills at once
         return owner_.on_limit(*reason, time);
     }
     look_again(next_look(look));
+}
+
+// Who has crossed one may be given time to clean up, with what he has and a little memory to do it with. To take more
+// is to cross it again.
+void LimitWatch::raise_limits(const TreeLook& look) noexcept {
+    constexpr int memory_share = 8;
+    RunLimits& limits = plan_.limits;
+    if (look.over_memory) {
+        limits.memory = look.memory.value_or(0) + *limits.memory / memory_share;
+    }
+    const auto raise = [](std::optional<int>& limit, int there) {
+        limit = limit ? std::optional(std::max(*limit, there)) : limit;
+    };
+    raise(limits.processes, look.processes);
+    raise(limits.tasks, look.tasks);
+    tree_.raise_limits(limits);
 }
 
 std::optional<Reason> LimitWatch::crossed_by_look(const TreeLook& look) noexcept {
@@ -134,7 +151,7 @@ Nanoseconds LimitWatch::next_look(const TreeLook& look) const noexcept {
         wish = std::min(wish, std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(seconds)));
     }
     const auto in_time = [&](int left) {
-        wish = std::min<Nanoseconds>(wish, std::chrono::seconds(std::max(left, 0)) / processes_per_second);
+        wish = std::min(wish, Nanoseconds(std::chrono::seconds(std::max(left, 0))) / processes_per_second);
     };
     if (plan_.limits.processes) {
         in_time(*plan_.limits.processes - look.processes);

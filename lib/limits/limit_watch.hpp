@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "containment/job_tree.hpp"
 #include "limits/block_window.hpp"
+#include "limits/cpu_prediction.hpp"
 #include "limits/sampler.hpp"
 #include "ring/engine.hpp"
 #include "ring/operation.hpp"
@@ -35,12 +36,13 @@ struct WatchPlan {
     bool memory_by_kernel = false;  ///< memory.max stands: nothing has to be looked for
     bool tasks_by_kernel = false;   ///< the same of pids.max
     unsigned processors = 1;        ///< that the tree may run on
+    unsigned machine = 1;           ///< processors that there are, which it may run on if it unbinds itself
 };
 
 /// Keeps the limits of one tree but the wall time, by three means:
 ///
-/// Processor time by prediction. What is left, divided by the processors that the tree can use at once, is the earliest
-/// moment at which it can be used up; then it is looked at and predicted again.
+/// Processor time by prediction (CpuPrediction): it is looked at when it can be used up at the earliest, and predicted
+/// again.
 ///
 /// Blocking by a sliding window over the tree's processor time and its streams' bytes (BlockWindow).
 ///
@@ -66,10 +68,12 @@ public:
     [[nodiscard]] std::optional<Nanoseconds> sample_interval() const noexcept;
 
 private:
+    [[nodiscard]] CpuPrediction cpu_prediction() const noexcept;
     void on_cpu_timer(int result) noexcept;
     void on_block_timer(int result) noexcept;
     void on_look(int result) noexcept;
     [[nodiscard]] std::optional<Reason> crossed_by_look(const TreeLook& look) noexcept;
+    void raise_limits(const TreeLook& look) noexcept;
     [[nodiscard]] Nanoseconds next_look(const TreeLook& look) const noexcept;
     void look_again(Nanoseconds wish) noexcept;
 

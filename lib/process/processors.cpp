@@ -2,6 +2,7 @@
 #include "process/processors.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -22,6 +23,11 @@ std::vector<unsigned> allowed_processors() {
         }
     }
     return found;
+}
+
+unsigned count_processors() noexcept {
+    const long count = ::sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? static_cast<unsigned>(count) : processor_numbers_end;
 }
 
 std::optional<unsigned> current_processor() noexcept {

@@ -14,6 +14,9 @@ inline constexpr unsigned processor_numbers_end = 8192;
 /// Those that the calling thread may use, in ascending order; none if the kernel does not tell.
 [[nodiscard]] std::vector<unsigned> allowed_processors();
 
+/// How many the machine has, also those that the calling thread may not use.
+[[nodiscard]] unsigned count_processors() noexcept;
+
 /// The one on which the calling thread is now; it may be another one at once.
 [[nodiscard]] std::optional<unsigned> current_processor() noexcept;
 

@@ -42,7 +42,7 @@ void Monitor::begin() {
     if (options_.limits.time) {
         engine_.start(wall_timer_, started_at_ + *options_.limits.time);
     }
-    watch_.start({options_.limits, true, false, false, core_.processor_count()});
+    watch_.start({options_.limits, true, false, false, core_.processor_count(), core_.machine_processor_count()});
 }
 
 void Monitor::on_limit(Reason reason, Instant crossed_at) noexcept {

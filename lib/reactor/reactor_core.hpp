@@ -98,6 +98,8 @@ public:
     [[nodiscard]] const std::vector<unsigned>& processors() const noexcept { return processors_; }
     /// How many; where that is not known, so many that no prediction comes late.
     [[nodiscard]] unsigned processor_count() const noexcept;
+    /// Of the machine, also where this process may not use them all.
+    [[nodiscard]] unsigned machine_processor_count() const noexcept { return machine_processor_count_; }
     /// Counts passes; what happens outside belongs to the one before.
     [[nodiscard]] std::uint64_t pass_number() const noexcept { return pass_number_; }
     [[nodiscard]] const KernelFeatures& kernel() const noexcept { return kernel_; }
@@ -140,6 +142,7 @@ private:
     Guard guard_{};
     std::unique_ptr<Sampler> sampler_{};
     std::vector<unsigned> processors_{};
+    unsigned machine_processor_count_ = 1;
     std::uint64_t pass_number_ = 0;
     Bound<Timer, ReactorCore, &ReactorCore::on_tidy_timer> tidy_timer_{*this};
     std::thread::id owner_{};

@@ -23,6 +23,7 @@ constexpr Nanoseconds tidy_pause_in_vain = std::chrono::milliseconds(20);
 
 Expected<void> ReactorCore::find_tools() {
     processors_ = allowed_processors();
+    machine_processor_count_ = count_processors();
     if (auto proc = ProcDirectory::open()) {
         tools_.proc.emplace(std::move(*proc));
     }

@@ -105,7 +105,8 @@ Expected<void> Run::launch_kept(StdioSetup& setup) {
 
 void Run::watch_limits() {
     watch_.start({job_.limits, job_.sample, tree_.memory_by_kernel(), tree_.tasks_by_kernel(),
-                  job_.affinity.empty() ? core_.processor_count() : static_cast<unsigned>(job_.affinity.size())});
+                  job_.affinity.empty() ? core_.processor_count() : static_cast<unsigned>(job_.affinity.size()),
+                  core_.machine_processor_count()});
     if (job_.limits.tasks && tree_.task_events() >= 0) {
         task_watch_.fd = tree_.task_events();
         task_watch_.events = POLLPRI;
