@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The limits on what a whole tree uses, by each kind of containment that this machine has.
+#include "cgroup_ground.hpp"
 #include "hog.hpp"
 #include "support.hpp"
 
@@ -111,6 +112,23 @@ TEST_CASE("tasks and processes: limits beyond what the kernel can count are none
         CHECK(run_in(kind, limited("exit 0", {.processes = 100'000})).passed());
         CHECK(run_in(kind, limited("exit 0", {.tasks = std::numeric_limits<int>::max()})).passed());
     });
+}
+
+TEST_CASE("a start that hangs is told of, and however short the limit is, is not asked after without a pause") {
+    const auto group = ground::Group::make();
+    if (!group) return;
+    REQUIRE(ground::write_to(group->file("cgroup.freeze"), "1"));
+    Reactor reactor = support::make_reactor({.containment = Containment::cgroup, .cgroup = group->path()});
+    std::optional<RunResult> result;
+    Job job = limited("exit 0", {.time = 1ns});
+    job.sample = false;
+    reactor.submit(job, [&](RunResult&& ended) { result = std::move(ended); });
+    int passes = 0;
+    for (; !result; ++passes) REQUIRE(reactor.run_once(1min));
+    CAPTURE(support::describe(*result));
+    REQUIRE(result->error);
+    CHECK(result->error->stage == Stage::start);
+    CHECK(passes < 2000);  // 10 s, at every 10 ms after a while
 }
 
 TEST_CASE("memory: one that takes more than its limit is ended") {

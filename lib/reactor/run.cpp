@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -18,8 +19,10 @@ namespace {
 // (a dead network file system, a frozen group) lasts so long.
 constexpr Nanoseconds longest_start = std::chrono::seconds(10);
 
-// How often a start that lasts longer than the time limit is looked at.
-constexpr Nanoseconds start_poll = std::chrono::milliseconds(10);
+// How often a start that lasts longer than the time limit is looked at: the longer it lasts, the less.
+constexpr int start_polls = 8;
+constexpr Nanoseconds shortest_start_poll = std::chrono::microseconds(50);
+constexpr Nanoseconds longest_start_poll = std::chrono::milliseconds(10);
 
 // Of limits that are seen at once the first of these counts.
 int rank(Reason reason) noexcept {
@@ -116,11 +119,13 @@ void Run::judge_at_exit() noexcept {
 
 void Run::on_wall_timer(int /*result*/) noexcept {
     if (!collect_launch()) {
-        if (now() - *cloned_at_ < longest_start) {
+        const Instant time = now();
+        const Nanoseconds age = time - *cloned_at_;
+        if (age < longest_start) {
             if (tree_.kept()) {
                 (void)tree_.keeper().signal(SIGCONT);  // a job of the same user may have stopped it before it told
             }
-            engine_.start(wall_timer_, now() + std::min(*job_.limits.time, start_poll));
+            engine_.start(wall_timer_, time + std::clamp(age / start_polls, shortest_start_poll, longest_start_poll));
             return;
         }
         fail({Stage::start, ETIMEDOUT, "the new process did not come to run its program within 10 s",
