@@ -194,3 +194,33 @@ TEST_CASE("asked to end: who was asked for his memory or his processes and takes
         }
     });
 }
+
+TEST_CASE("asked to end: who was asked for his memory or his processes has his time, if he takes no more") {
+    in_each([](Containment kind) {
+        for (const char* const words : {"touch-memory 110000000",
+                                        "fork [ ignore 15 then ready then await-orphaned ] then "
+                                        "fork [ ignore 15 then ready then await-orphaned ]"}) {
+            CAPTURE(words);
+            Job job = script("on-signal-print 15 asked then " + std::string(words) +
+                             " then await-byte 0 then burn 300 then exit 7");
+            job.input = proctor::Input::live();
+            job.limits = {.memory = 100_MiB, .processes = 2};
+            job.kill_after = for_ever;
+            Reactor reactor = support::make_reactor({.containment = kind});
+            std::optional<RunResult> result;
+            bool asked = false;
+            JobHandle handle;
+            const auto go_on = [&](const CaptureRecord& record) {
+                asked = asked || record.stream == STDOUT;
+                (void)handle.write_input("x");
+                handle.close_input();
+            };
+            handle = reactor.submit(job, {.on_record = go_on, .on_end = [&](RunResult&& ended) { result = ended; }});
+            REQUIRE(reactor.run());
+            REQUIRE(result);
+            CAPTURE(support::describe(*result));
+            CHECK(result->reason.has_value());
+            if (asked) CHECK(result->exit_code == 7);  // else the kernel has killed it, who asks nobody
+        }
+    });
+}
