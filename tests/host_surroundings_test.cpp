@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,8 +13,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cgroup_ground.hpp"
 #include "forbid_calls.hpp"
@@ -271,6 +275,70 @@ TEST_CASE("a host whose seccomp profile refuses clone3 is told so by each job in
                   HOST_CHECK_RESULT(result.error->error_number == error_number, result);
                   HOST_CHECK_RESULT(result.error->cure.find("clone3") != std::string::npos, result);
                   return {};
+              }) == "");
+    }
+}
+
+TEST_CASE("a host whose seccomp profile refuses clone3 from the beginning gets another containment") {
+    const auto group = ground::Group::make();
+    if (!group) return;
+    for (const int error_number : {EPERM, ENOSYS}) {
+        CAPTURE(error_number);
+        CHECK(support::in_host([&]() -> std::string {
+                  HOST_CHECK(support::forbid_call(__NR_clone3, static_cast<unsigned>(error_number)));
+                  const auto none =
+                      Reactor::create({.containment = Containment::cgroup, .cgroup = group->path(), .guard = false});
+                  HOST_CHECK(!none);
+                  HOST_CHECK(none.error().stage == Stage::cgroup);
+                  HOST_CHECK(none.error().cure.find("clone3") != std::string::npos);
+                  Reactor reactor = support::make_reactor();
+                  const RunResult result = run_on(reactor, script("exit 0"));
+                  HOST_CHECK_RESULT(result.passed(), result);
+                  HOST_CHECK_RESULT(result.sources.containment != "cgroup", result);
+                  return {};
+              }) == "");
+    }
+}
+
+TEST_CASE("a host whose seccomp profile refuses epoll_ctl gets no poll engine") {
+    for (const int error_number : {EPERM, ENOSYS}) {
+        CAPTURE(error_number);
+        CHECK(support::in_host([&]() -> std::string {
+                  HOST_CHECK(support::forbid_call(__NR_epoll_ctl, static_cast<unsigned>(error_number)));
+                  const auto none = Reactor::create({.engine = proctor::EngineChoice::poll});
+                  HOST_CHECK(!none);
+                  HOST_CHECK(none.error().stage == Stage::setup);
+                  HOST_CHECK(none.error().error_number == error_number);
+                  HOST_CHECK(none.error().cure.find("seccomp") != std::string::npos);
+                  return {};
+              }) == "");
+    }
+}
+
+TEST_CASE("a host that has no memory for a reactor is told so, and gets one when it has") {
+    if (support::sanitized) return support::skip("a sanitizer needs room of its own");
+    for (const auto engine : {proctor::EngineChoice::io_uring, proctor::EngineChoice::poll}) {
+        if (!Reactor::create({.engine = engine})) continue;
+        CHECK(support::in_host([&]() -> std::string {
+                  const auto before = support::open_descriptors();
+                  rlimit room{};
+                  HOST_CHECK(getrlimit(RLIMIT_AS, &room) == 0);
+                  const rlimit none{.rlim_cur = 0, .rlim_max = room.rlim_max};
+                  // Till the heap has no more to give.
+                  std::vector<std::unique_ptr<char[]>> all(100'000);
+                  HOST_CHECK(setrlimit(RLIMIT_AS, &none) == 0);
+                  for (auto& each : all) {
+                      each.reset(new (std::nothrow) char[4096]);
+                      if (!each) break;
+                  }
+                  const auto refused = Reactor::create({.engine = engine});
+                  HOST_CHECK(setrlimit(RLIMIT_AS, &room) == 0);
+                  HOST_CHECK(!refused);
+                  HOST_CHECK(refused.error().error_number == ENOMEM);
+                  HOST_CHECK(!refused.error().cure.empty());
+                  HOST_CHECK(support::open_descriptors() == before);
+                  Reactor reactor = support::make_reactor({.engine = engine});
+                  return try_ordinary_jobs(reactor);
               }) == "");
     }
 }

@@ -28,7 +28,8 @@ class ReactorCore;
 
 /// What a job's handlers are told; each may be left out. They run on the reactor's thread, never inside each other and
 /// never inside submit. They may submit, cancel, pause and destroy, but not run the reactor again, and not throw: there
-/// is nobody to catch. Of a process that one forks, the copy is told nothing more when it returns: run() fails there.
+/// is nobody to catch, so that ends the host (std::terminate), as a want of memory does while jobs run. Of a process
+/// that one forks, the copy is told nothing more when it returns: run() fails there.
 struct Handlers {
     /// Each record as it happens, kept or not. Its bytes are valid until the handler returns.
     std::function<void(const CaptureRecord&)> on_record{};

@@ -177,6 +177,14 @@ int above_targets(const std::vector<DescriptorMove>& moves) noexcept {
 
 }  // namespace
 
+Expected<void> check_clone_into() {
+    // Who may call it is told that arguments of no length make no sense.
+    if (::syscall(SYS_clone3, nullptr, 0) < 0 && (errno == ENOSYS || errno == EPERM)) {
+        return tl::unexpected<Error>(clone_into_error(errno));
+    }
+    return {};
+}
+
 Error clone_error(int error_number) {
     const auto error = [&](std::string message, std::string cure) {
         return Error{Stage::spawn, error_number, std::move(message), std::move(cure)};

@@ -96,6 +96,9 @@ private:
 /// The error of a clone(2) that is refused.
 [[nodiscard]] Error clone_error(int error_number);
 
+/// Whether a child may be born into a cgroup: seccomp profiles that are older than clone3(2) refuse it.
+[[nodiscard]] Expected<void> check_clone_into();
+
 /// A process that has been cloned.
 struct Child {
     pid_t pid = -1;

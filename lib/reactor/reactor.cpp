@@ -2,6 +2,7 @@
 #include <proctor/reactor.hpp>
 
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -11,11 +12,16 @@
 namespace proctor {
 
 Result<Reactor> Reactor::create(const ReactorOptions& options) {
-    auto core = detail::ReactorCore::create(options);
-    if (!core) {
-        return std::move(core.error());
+    try {
+        auto core = detail::ReactorCore::create(options);
+        if (!core) {
+            return std::move(core.error());
+        }
+        return Reactor(std::move(*core));
+    } catch (const std::bad_alloc&) {
+        return Error{Stage::setup, ENOMEM, "no memory for a reactor",
+                     "free memory, or raise the host's limits (ulimit -d, ulimit -v)"};
     }
-    return Reactor(std::move(*core));
 }
 
 Reactor::Reactor(std::shared_ptr<detail::ReactorCore> core) : core_(std::move(core)) {}

@@ -68,6 +68,9 @@ Expected<std::string> ReactorCore::find_usable_keeper() const {
 }
 
 Expected<void> ReactorCore::make_groups() {
+    if (auto allowed = check_clone_into(); !allowed) {
+        return allowed;
+    }
     auto place = find_place(options_.cgroup.empty() ? std::nullopt : std::optional(options_.cgroup));
     if (!place) {
         return tl::unexpected<Error>(std::move(place.error()));

@@ -99,6 +99,13 @@ Expected<std::unique_ptr<PollEngine>> PollEngine::create(const KernelFeatures& k
         return failure(Stage::setup, errno, "the engine's timerfd cannot be made",
                        "close some descriptors, or raise the limit of open files (ulimit -n)");
     }
+    // A filter's EPERM would else be taken for that of a file, which epoll does not wait for.
+    epoll_event nothing{};
+    const int clock = engine->clock_.get();
+    if (::epoll_ctl(engine->epoll_.get(), EPOLL_CTL_ADD, clock, &nothing) != 0 ||
+        ::epoll_ctl(engine->epoll_.get(), EPOLL_CTL_DEL, clock, nullptr) != 0) {
+        return failure(Stage::setup, errno, "epoll cannot watch anything", usual_cure(errno));
+    }
     return engine;
 }
 
