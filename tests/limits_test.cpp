@@ -186,6 +186,23 @@ TEST_CASE("tiny limits are the job's failure, whether it had begun or not") {
     });
 }
 
+TEST_CASE("memory: who is killed for the limit of a group above has not crossed his own") {
+    const auto group = ground::Group::make();
+    if (!group) return;
+    if (!ground::write_to(group->file("memory.max"), "67108864"))
+        return support::skip("the kernel keeps no limit of memory for groups here");
+    (void)ground::write_to(group->file("memory.swap.max"), "0");
+    Reactor reactor = support::make_reactor({.containment = Containment::cgroup, .cgroup = group->path()});
+    RunResult result;
+    reactor.submit(limited("touch-memory 209715200 then pause", {.time = 1min, .memory = 1_GiB}),
+                   [&](RunResult&& ended) { result = std::move(ended); });
+    REQUIRE(reactor.run());
+    CAPTURE(support::describe(result));
+    CHECK(result.outcome == Outcome::fail);
+    CHECK_FALSE(result.reason);
+    CHECK(result.signal == 9);
+}
+
 TEST_CASE("memory: that of all processes counts together") {
     in_each([](Containment kind) {
         const char* const words =

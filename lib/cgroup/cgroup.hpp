@@ -30,7 +30,7 @@ struct GroupCpu {
 struct GroupMemoryEvents {
     std::uint64_t max = 0;             ///< how often memory was wanted beyond the limit, before anything was reclaimed
     std::uint64_t oom = 0;             ///< how often reclaiming did not help
-    std::uint64_t oom_kill = 0;        ///< processes killed for that
+    std::uint64_t oom_kill = 0;        ///< processes killed for that, or for want of memory above this group
     std::uint64_t oom_group_kill = 0;  ///< how often the whole group was; kernel 5.17
 };
 

@@ -385,8 +385,9 @@ bool JobTree::memory_refused() noexcept {
     if (!memory_by_kernel_) {
         return false;
     }
+    // Of one that was killed for the limit of a group above, or since the machine has none left, `oom` is 0.
     const auto events = group_->memory_events();
-    return events && events->oom_kill > 0;
+    return events && events->oom > 0 && events->oom_kill > 0;
 }
 
 bool JobTree::task_refused() noexcept { return tasks_by_kernel_ && group_->pids_refused().value_or(0) > 0; }
