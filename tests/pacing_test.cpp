@@ -219,7 +219,8 @@ TEST_CASE("quiet pacing counts from the last byte in either direction") {
     std::chrono::nanoseconds before{};
     auto playback = result.capture.playback();
     for (const CaptureRecord& record : playback) {
-        if (record.stream == STDIN && ++inputs > 1) CHECK(record.time - before >= delay);
+        // What was written before the program was there has no time but 0.
+        if (record.stream == STDIN && ++inputs > 1 && before > 0ns) CHECK(record.time - before >= delay);
         before = record.time;
     }
     CHECK(inputs == 3);
