@@ -62,7 +62,7 @@ std::vector<RunResult> run_all(std::vector<Job> jobs) {
 // Of two programs that want one line each of what only has one, the one that gets none waits for its limit.
 void check_one_line_for_two(const Terminal& terminal, const Input& input) {
     support::write_all(terminal.outside.get(), "a line\n");
-    const Job job{.argv = {"head", "-n1"}, .input = input, .limits = {.time = 400ms}};
+    const Job job{.argv = {"head", "-n1"}, .input = input, .limits = {.time = 3s}};
     int passed = 0;
     for (const RunResult& result : run_all({job, job})) {
         INFO(support::describe(result));
