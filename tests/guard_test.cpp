@@ -142,7 +142,7 @@ TEST_CASE("a guard that is stopped leaves the group alone, and is reaped") {
 TEST_CASE("a guard ends with its host's reactor also where the host has forbidden itself to signal it") {
     const Group group;
     if (!group) return support::skip("no cgroup v2 directory whose processes can be killed can be made here");
-    for (const unsigned error_number : {EPERM, ENOSYS}) {
+    for (const int error_number : {EPERM, ENOSYS}) {
         CAPTURE(error_number);
         const std::string complaint = support::in_host([&]() -> std::string {
             constexpr unsigned patience_s = 60;
