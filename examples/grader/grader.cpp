@@ -63,12 +63,13 @@ Verdict judge(const proctor::RunResult& run, const Test& test) {
 void run_tests(proctor::Reactor& reactor, Submission& submission, const std::vector<std::string>& command) {
     const Problem& problem = submission.problem;
     submission.verdicts.assign(problem.tests.size(), {"ERR", "was not run to its end"});
+    const auto limit = problem.time_limit;
     for (std::size_t i = 0; i < problem.tests.size(); ++i) {
         const Test& test = problem.tests[i];
         reactor.submit({.argv = command,
                         .input = problem.held_open ? proctor::Input::held_open() : proctor::Input::file(test.input),
                         .error_output = proctor::Output::null(),
-                        .limits = {.time = problem.time_limit},
+                        .limits = {.time = 4 * limit, .cpu_time = limit, .block = limit},
                         .capture = {.input = false, .limits = {.max_stdout_bytes = 64_KiB}}},
                        [&submission, &test, i](const proctor::RunResult& run) {
                            submission.verdicts[i] = judge(run, test);
