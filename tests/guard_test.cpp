@@ -151,7 +151,7 @@ TEST_CASE("a guard ends with its host's reactor also where the host has forbidde
             auto guard = Guard::start(launcher, keeper_path(), group.directory().get());
             HOST_CHECK(guard.has_value());
             const pid_t pid = guard->pid();
-            if (!support::forbid_call(__NR_pidfd_send_signal, error_number)) return "no filters";
+            if (!support::forbid_call(__NR_pidfd_send_signal, static_cast<unsigned>(error_number))) return "no filters";
             guard->stop();
             HOST_CHECK(kill(pid, 0) != 0 && errno == ESRCH);
             return {};
