@@ -215,7 +215,8 @@ public:
     /// Answers what is wrong.
     std::string run() {
         submit_without_fault();
-        for (int target = 0;; target += step()) {
+        // Of those that are left out for one kind of job some are met by the next, which begins one later.
+        for (int target = static_cast<int>(&kind_ - &kinds.front()) % step();; target += step()) {
             const auto first_way = static_cast<unsigned>(target);
             if (!attempt(target, first_way)) break;
             const unsigned ways = every_way() ? injector_.ways() : 1;
@@ -230,10 +231,10 @@ public:
     [[nodiscard]] int errors() const { return errors_; }
 
 private:
-    // Not each place where the machine is said to be slow.
+    // Every second place; fewer where the machine is said to be slow.
     static int step() {
         constexpr int most = 10;
-        return every_way() ? 1 : std::max(most / support::rounds(most), 1);
+        return every_way() ? 1 : std::max(most / support::rounds(most), 2);
     }
 
     // What is made once for all reactors is made before.
