@@ -474,7 +474,8 @@ TEST_CASE("live usage and the list of processes while a job runs") {
                                               REQUIRE(usage.has_value());
                                               CHECK(usage->utime + usage->stime >= 25ms);
                                               CHECK(usage->proc == 2);
-                                              CHECK(usage->mem.value_or(0) >= 8_MiB);
+                                              // A look in between may have seen nearly all: see TreeMemory::peak().
+                                              CHECK(usage->mem.value_or(0) >= 8_MiB - 1_MiB - 8_MiB / 16);
                                               REQUIRE(processes.size() == 2);
                                               CHECK(processes[0].pid == handle.pid());
                                               CHECK(processes[0].mem >= 8_MiB);
