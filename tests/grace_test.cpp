@@ -37,8 +37,11 @@ void in_each(const std::function<void(Containment)>& check) {
 }
 
 // Its main process ends at once by itself, and who is left may go on as long as he keeps to the limits.
+// He begins a little later, when the host has seen the main process's end: what a look finds in between is told as if
+// it still lived.
 Job leaving(const std::string& words, const RunLimits& limits) {
-    Job job = script("fork [ ready then await-orphaned then " + words + " then pause ] then print main then exit 0");
+    Job job = script("fork [ ready then await-orphaned then burn 100 then " + words +
+                     " then pause ] then print main then exit 0");
     job.limits = limits;
     job.drain_grace = for_ever;
     return job;
