@@ -79,7 +79,7 @@ TEST_CASE("a command that is not found gives 127") {
     const support::TempDir directory;
     const std::string plain = directory.write("plain", "text");
     for (const std::string& program : {"no-such-program-anywhere"s, "/no/such/program"s, directory.file("missing"),
-                                       plain + "/below", "./missing"s}) {
+                                       plain + "/below", "./missing"s, ""s}) {
         const std::string result = directory.file("result");
         const Finished done = finish({"run", "--env", "PATH=/usr/bin:/bin", "--result", result, "--", program, "x"});
         INFO(program, ": ", done.err);

@@ -31,7 +31,8 @@ Complaint check_command(const Job& job) {
     }
     if (job.shell.empty() && job.argv.front().empty()) {
         // What execve(2) would answer, and a shell.
-        return Error{Stage::exec, ENOENT, "the name of the program is empty", "give it the name or the path of one"};
+        return Error{Stage::exec, ENOENT, "the name of the program is empty", "give it the name or the path of one",
+                     false};
     }
     if (has_nul(job.shell) || std::any_of(job.argv.begin(), job.argv.end(), has_nul)) {
         return complaint(EINVAL, "an argument holds a NUL byte",
